@@ -1,0 +1,70 @@
+//! What the kernel tells the VMM (its header) and what the VMM tells the kernel (the boot page).
+
+use crate::cpu::VECTORS;
+
+/// "UNICELLK", the first bytes of [`KernelHeader`].
+pub const KERNEL_MAGIC: u64 = u64::from_le_bytes(*b"UNICELLK");
+/// "UNICELLB", the first bytes of [`BootInfo`].
+pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"UNICELLB");
+
+/// Lies at [`crate::layout::KERNEL_BASE`], the start of the kernel's first loadable segment.
+///
+/// The kernel is a static ELF executable whose segments are page-aligned in the file too. Segments
+/// that are not writable are mapped from the image slot; writable ones are copied to RAM.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct KernelHeader {
+    /// [`KERNEL_MAGIC`].
+    pub magic: u64,
+    /// [`crate::ABI_VERSION`].
+    pub abi: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Where the vCPU is entered, in ring 3.
+    pub entry: u64,
+    /// For IA32_LSTAR. Its page is a user page: page-table KVM stays in ring 3 here.
+    pub syscall: u64,
+    /// Ring-0 stubs, by vector.
+    pub vectors: [u64; VECTORS],
+    /// The pages of the ring-0 stubs (start, end), page-aligned: mapped as supervisor pages.
+    pub ring0: [u64; 2],
+}
+
+/// The page at [`crate::layout::BOOT_GPA`]. Written by the VMM before the first entry.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct BootInfo {
+    /// [`BOOT_MAGIC`].
+    pub magic: u64,
+    /// [`crate::ABI_VERSION`].
+    pub abi: u32,
+    /// Bits of [`flags`].
+    pub flags: u32,
+    /// RAM in bytes.
+    pub ram_size: u64,
+    /// GPA from which RAM is free (page-aligned) and still zero.
+    pub free_start: u64,
+    /// GPA of the page-table root.
+    pub root_table: u64,
+    /// Bytes of the box image at [`crate::layout::BOX_GPA`].
+    pub box_size: u64,
+    /// GPA of the init block ([`crate::init`]).
+    pub init_gpa: u64,
+    /// Bytes of the init block.
+    pub init_size: u64,
+    /// Randomness for the kernel's generator, from the host (or a seed, in reproducible runs).
+    pub seed: [u8; 32],
+}
+
+/// Bits of [`BootInfo::flags`].
+pub mod flags {
+    /// Report each system call on the trace channel.
+    pub const TRACE: u32 = 1;
+    /// Upper part of RAM is backed by huge pages where the guest maps huge pages.
+    pub const HUGE_PAGES: u32 = 2;
+}
+
+const _: () = {
+    assert!(size_of::<KernelHeader>() == 32 + 8 * VECTORS + 16);
+    assert!(size_of::<BootInfo>() == 96);
+};
