@@ -38,8 +38,8 @@ impl<'a> Init<'a> {
     /// Appends an init block to `out`. Strings must not contain NUL: one that does makes the block
     /// say something else, so the caller has checked.
     pub fn encode<'s>(
-        entrypoint: &[u8],
-        workdir: &[u8],
+        entrypoint: &'s [u8],
+        workdir: &'s [u8],
         args: impl ExactSizeIterator<Item = &'s [u8]>,
         env: impl ExactSizeIterator<Item = &'s [u8]>,
         out: &mut impl Extend<u8>,
