@@ -1,0 +1,55 @@
+//! `run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...`, started in a mount
+//! namespace of its own: becomes the program, natively, with the tree as its
+//! root. Writes go to an overlay in memory, as they do in a micro-VM.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use rustix::mount::{MountFlags, mount, mount_bind_recursive};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(tree), Some(workdir), Some(program)) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
+        eprintln!("usage: run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...");
+        return ExitCode::from(125);
+    };
+    let error = match enter(Path::new(&tree), Path::new(&workdir)) {
+        Ok(()) => Command::new(&program)
+            .args(arguments.collect::<Vec<OsString>>())
+            .exec(),
+        Err(error) => error,
+    };
+    eprintln!("run-in-tree: {}: {error}", program.display());
+    ExitCode::from(125)
+}
+
+/// Makes the tree this process's root.
+fn enter(tree: &Path, workdir: &Path) -> std::io::Result<()> {
+    let none = MountFlags::empty();
+    // Every mount here is seen by this namespace alone.
+    let scratch = Path::new("/mnt");
+    std::fs::create_dir_all(scratch)?;
+    mount("tmpfs", scratch, "tmpfs", none, None)?;
+    for name in ["upper", "work", "root"] {
+        std::fs::create_dir(scratch.join(name))?;
+    }
+    let options = format!(
+        "lowerdir={},upperdir=/mnt/upper,workdir=/mnt/work\0",
+        tree.display()
+    );
+    let options =
+        std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).map_err(std::io::Error::other)?;
+    let root = scratch.join("root");
+    mount("overlay", &root, "overlay", none, options)?;
+    for name in ["proc", "dev", "tmp"] {
+        std::fs::create_dir_all(root.join(name))?;
+    }
+    mount("proc", root.join("proc"), "proc", none, None)?;
+    mount_bind_recursive("/dev", root.join("dev"))?;
+    std::os::unix::fs::chroot(&root)?;
+    std::env::set_current_dir(workdir)
+}

@@ -1,0 +1,3 @@
+//! The tests that run on a host with `/dev/kvm`.
+
+mod host;
