@@ -1,0 +1,128 @@
+//! Where the bytes of a file come from.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+
+/// The bytes of one regular file, not yet read. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Source {
+    place: Place,
+    len: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Memory(Arc<[u8]>),
+    Path(PathBuf),
+    Slice { file: Arc<File>, offset: u64 },
+}
+
+impl Source {
+    /// Bytes in memory.
+    pub fn bytes(bytes: &[u8]) -> Self {
+        Self { len: bytes.len() as u64, place: Place::Memory(bytes.into()) }
+    }
+
+    /// A file of the host that was seen to have `len` bytes.
+    pub(super) fn path(path: PathBuf, len: u64) -> Self {
+        Self { len, place: Place::Path(path) }
+    }
+
+    /// `len` bytes of an open file.
+    pub(super) fn slice(file: Arc<File>, offset: u64, len: u64) -> Self {
+        Self { len, place: Place::Slice { file, offset } }
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Opens the bytes. A host file that has become something else or has
+    /// another size by now is refused, a link in its place not followed.
+    pub fn open(&self) -> io::Result<SourceReader> {
+        let (bytes, offset) = match &self.place {
+            Place::Memory(bytes) => (Bytes::Memory(Arc::clone(bytes)), 0),
+            Place::Slice { file, offset } => (Bytes::File(Arc::clone(file)), *offset),
+            Place::Path(path) => {
+                let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+                let file = OpenOptions::new()
+                    .read(true)
+                    .custom_flags(flags.bits().cast_signed())
+                    .open(path)?;
+                let found = file.metadata()?;
+                if !found.is_file() || found.len() != self.len {
+                    return Err(io::Error::other("it changed while it was being packed"));
+                }
+                (Bytes::File(Arc::new(file)), 0)
+            }
+        };
+        Ok(SourceReader { bytes, offset, len: self.len, at: 0 })
+    }
+
+    /// All bytes, if they are no more than `limit`.
+    pub fn read_to_vec(&self, limit: u64) -> io::Result<Vec<u8>> {
+        if self.len > limit {
+            return Err(io::Error::other(format!("it is larger than {limit} bytes")));
+        }
+        let mut bytes = vec![0; self.len as usize];
+        self.open()?.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Memory(Arc<[u8]>),
+    File(Arc<File>),
+}
+
+/// Reads a [`Source`], from its start to its length.
+#[derive(Debug)]
+pub struct SourceReader {
+    bytes: Bytes,
+    offset: u64,
+    len: u64,
+    at: u64,
+}
+
+impl Read for SourceReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.len.saturating_sub(self.at);
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let from = self.offset + self.at;
+        let read = match &self.bytes {
+            Bytes::Memory(bytes) => {
+                let rest = bytes.get(from as usize..).unwrap_or_default();
+                let read = want.min(rest.len());
+                buffer[..read].copy_from_slice(&rest[..read]);
+                read
+            }
+            Bytes::File(file) => file.read_at(&mut buffer[..want], from)?,
+        };
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for SourceReader {
+    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
+        let to = match position {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(delta) => self.len.checked_add_signed(delta),
+            SeekFrom::Current(delta) => self.at.checked_add_signed(delta),
+        };
+        self.at = to.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.at)
+    }
+}
