@@ -4,9 +4,9 @@
 //!
 //! Not for unit tests: those live beside the code they test and need no KVM.
 //!
-//! How it fits: the tests themselves are the target `vm` (folder `vm/`), one
-//! binary that the runner (`src/bin/run-tests`) takes to each host. Nothing in
-//! it is mocked: programs come from Debian packages or are compiled from
+//! How it fits: the tests themselves are the targets `vm` and `vm_leaks` (the
+//! folders of those names), binaries that the runner (`src/bin/run-tests`)
+//! takes to each host. Nothing in them is mocked: programs come from Debian packages or are compiled from
 //! `programs/`, and the `unicell` binary is driven as a user would drive it.
 //!
 //! Invariants:

@@ -1,5 +1,6 @@
 //! One program of a box, run natively and in a micro-VM, and the two compared.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
@@ -13,7 +14,8 @@ pub struct Run {
     tree: Tree,
     program: String,
     arguments: Vec<OsString>,
-    environment: Vec<(String, String)>,
+    // Ordered, as std::process::Command orders it: natively and in a guest alike.
+    environment: BTreeMap<String, String>,
     workdir: String,
     input: Vec<u8>,
     options: Vec<OsString>,
@@ -23,11 +25,7 @@ impl Run {
     /// The program at this absolute path of the box, with no arguments, the
     /// working directory `/`, an empty stdin and a small fixed environment.
     pub fn new(tree: &Tree, program: &str) -> Run {
-        let environment = [
-            ("PATH", "/usr/bin:/bin"),
-            ("HOME", "/"),
-            ("LC_ALL", "C.UTF-8"),
-        ];
+        let environment = [("PATH", "/usr/bin:/bin"), ("HOME", "/"), ("LC_ALL", "C")];
         Run {
             tree: tree.clone(),
             program: program.into(),
@@ -58,7 +56,7 @@ impl Run {
     /// Adds a variable to the environment.
     #[must_use]
     pub fn env(mut self, key: &str, value: &str) -> Run {
-        self.environment.push((key.into(), value.into()));
+        self.environment.insert(key.into(), value.into());
         self
     }
 

@@ -1,3 +1,18 @@
-//! The tests that run on a host with `/dev/kvm`.
+//! The tests that run on a host with `/dev/kvm`: the real `unicell` binary,
+//! real programs, and what the same programs do natively.
 
+// All of it is tests: what cannot be done fails them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod busybox;
+mod cc1;
+mod command;
+mod coreutils;
+mod ends;
+mod errors;
 mod host;
+mod package;
+mod perl;
+mod programs;
+mod python;
+mod sqlite;

@@ -1,0 +1,5 @@
+/* Does not compile: the errors are what is compared. */
+int main(void) {
+    int x = "text";
+    return undeclared + x
+}

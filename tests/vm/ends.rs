@@ -1,0 +1,105 @@
+//! How a program ends: its exit code, a signal, a fault, a limit.
+
+use unicell_tests::boxes::tree;
+use unicell_tests::exit;
+use unicell_tests::run::Run;
+
+fn end(how: &str) -> Run {
+    Run::new(&tree("programs"), "/dynamic/end").arg(how)
+}
+
+const SIGILL: i32 = 4;
+const SIGTRAP: i32 = 5;
+const SIGABRT: i32 = 6;
+const SIGBUS: i32 = 7;
+const SIGFPE: i32 = 8;
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+const SIGTERM: i32 = 15;
+
+#[test]
+fn the_exit_status_is_the_programs_own() {
+    for status in [0, 1, 2, 42, 127, 200, 255] {
+        for way in ["exit", "_exit"] {
+            let outcome = end(way).arg(status.to_string()).same();
+            assert_eq!(outcome.code, status);
+        }
+    }
+    assert_eq!(end("exit").arg("256").same().code, 0);
+}
+
+#[test]
+fn a_signal_that_kills_is_128_and_its_number() {
+    assert_eq!(end("abort").same().code, exit::signal(SIGABRT));
+    for signal in [SIGTERM, SIGKILL, 1, 2, 10, 13, 14] {
+        assert_eq!(
+            end("raise").arg(signal.to_string()).same().code,
+            exit::signal(signal)
+        );
+    }
+    // Ignored by default: the program goes on to its last line.
+    assert_eq!(end("raise").arg("17").same().code, 2);
+}
+
+#[test]
+fn a_fault_kills_the_program_with_the_signal_linux_gives() {
+    let faults = [
+        ("null", SIGSEGV),
+        ("kernel-address", SIGSEGV),
+        ("non-canonical", SIGSEGV),
+        ("execute-data", SIGSEGV),
+        ("write-text", SIGSEGV),
+        ("privileged", SIGSEGV),
+        ("stack", SIGSEGV),
+        ("undefined", SIGILL),
+        ("breakpoint", SIGTRAP),
+        ("divide", SIGFPE),
+        ("truncated-map", SIGBUS),
+    ];
+    for (how, signal) in faults {
+        assert_eq!(end(how).same().code, exit::signal(signal), "{how}");
+    }
+}
+
+#[test]
+fn a_fault_is_told_in_a_line_of_its_own() {
+    let guest = end("null").guest();
+    let after = guest.err().replace("last words\n", "");
+    assert!(
+        after.contains("SIGSEGV"),
+        "the signal is not named: {guest}"
+    );
+}
+
+#[test]
+fn a_program_that_does_not_end_is_stopped_in_time() {
+    for how in ["spin", "sleep"] {
+        let guest = end(how).options(["--timeout", "2s"]).guest();
+        assert_eq!(guest.code, exit::TIMEOUT, "{how}: {guest}");
+        assert_eq!(guest.out(), format!("ending by {how}\n"));
+        assert!(
+            !guest.err().replace("last words\n", "").is_empty(),
+            "no word of the time-out"
+        );
+    }
+}
+
+#[test]
+fn a_program_that_ends_in_time_knows_nothing_of_the_limit() {
+    assert_eq!(
+        end("exit")
+            .arg("7")
+            .options(["--timeout", "500s"])
+            .same()
+            .code,
+        7
+    );
+}
+
+#[test]
+fn memory_beyond_the_limit_ends_the_program_with_a_clear_error() {
+    let guest = end("memory").options(["--memory", "64M"]).guest();
+    assert_eq!(guest.code, exit::MEMORY_EXHAUSTED, "{guest}");
+    assert_eq!(guest.out(), "ending by memory\n");
+    assert!(guest.err().contains("memory"), "{guest}");
+}

@@ -1,0 +1,199 @@
+//! Many VMs, one after another and at once: nothing is left behind. A test
+//! binary of its own, because it counts what the whole machine has.
+
+// All of it is tests: what cannot be done fails them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::io::Read;
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+
+use unicell_tests::boxes::tree;
+use unicell_tests::hosts::scale;
+use unicell_tests::process::Outcome;
+use unicell_tests::run::Run;
+
+/// One test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn hello() -> Run {
+    Run::new(&tree("hello"), "/bin/hello")
+}
+
+#[track_caller]
+fn assert_hello(outcome: &Outcome) {
+    assert_eq!(
+        (outcome.code, outcome.out().as_str()),
+        (0, "hello from a box\n"),
+        "{outcome}"
+    );
+}
+
+/// A field of /proc/meminfo in KiB.
+fn meminfo(field: &str) -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(field))
+        .expect("meminfo has the field");
+    line.split_whitespace()
+        .nth(1)
+        .expect("a number")
+        .parse()
+        .expect("a number")
+}
+
+fn open_descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// The processes whose program is ours, this one apart.
+fn processes() -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(name) = fs::read_to_string(entry.path().join("comm")) else {
+            continue;
+        };
+        if name.starts_with("unicell") {
+            found.push(format!("{} {}", entry.file_name().display(), name.trim()));
+        }
+    }
+    found
+}
+
+/// What is counted before and after.
+struct Before {
+    descriptors: usize,
+    processes: usize,
+    available: u64,
+}
+
+impl Before {
+    fn count() -> Before {
+        Before {
+            descriptors: open_descriptors(),
+            processes: processes().len(),
+            available: meminfo("MemAvailable:"),
+        }
+    }
+
+    /// Requires that `launches` left nothing. A VM that stays costs about
+    /// 600 KiB in the kernel alone; the machine's own swing is less than
+    /// `SWING` and not multiplied by the launches.
+    #[track_caller]
+    fn assert_same(&self, launches: u64) {
+        const SWING: u64 = 64 * 1024;
+        const KIB_PER_LAUNCH: u64 = 32;
+        assert_eq!(
+            open_descriptors(),
+            self.descriptors,
+            "descriptors of this process"
+        );
+        let left = processes();
+        assert!(left.len() <= self.processes, "processes left: {left:?}");
+        let fallen = self.available.saturating_sub(meminfo("MemAvailable:"));
+        assert!(
+            fallen < SWING + KIB_PER_LAUNCH * launches,
+            "MemAvailable fell by {fallen} KiB in {launches} launches"
+        );
+    }
+}
+
+#[test]
+fn a_thousand_launches_leave_nothing_behind() {
+    let _alone = ALONE.lock().unwrap();
+    let launches = scale(1000, 30);
+    assert_hello(&hello().guest());
+    let before = Before::count();
+    for _ in 0..launches {
+        assert_hello(&hello().guest());
+    }
+    before.assert_same(launches);
+}
+
+#[test]
+fn a_hundred_vms_at_once() {
+    let _alone = ALONE.lock().unwrap();
+    let vms = scale(100, 10);
+    assert_hello(&hello().guest());
+    let before = Before::count();
+    // Each says that it runs, then waits for its input to end.
+    let script = "echo up; read -r line; echo \"$line\"";
+    let waiting = Run::new(&tree("busybox"), "/bin/busybox").args(["sh", "-c", script]);
+    let mut children: Vec<Child> = (0..vms)
+        .map(|_| {
+            let mut command = waiting.command();
+            command
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for child in &mut children {
+        let mut up = [0; 3];
+        child.stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+        assert_eq!(&up, b"up\n");
+    }
+    // All of them run now: no one's input has come.
+    for child in children {
+        let mut child = child;
+        drop(child.stdin.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    before.assert_same(vms);
+}
+
+#[test]
+fn a_guest_of_a_gibibyte() {
+    let _alone = ALONE.lock().unwrap();
+    let before = Before::count();
+    let script = format!(
+        "data = bytearray({size})\n\
+         for at in range(0, len(data), 4096): data[at] = at // 4096 % 251\n\
+         print(sum(data[::4096]))",
+        size = scale(900, 300) << 20
+    );
+    let python = Run::new(&tree("python"), "/usr/bin/python3.11").args(["-c", &script]);
+    python.options(["--memory", "1G"]).same();
+    before.assert_same(1);
+}
+
+#[test]
+fn a_launch_that_fails_leaves_nothing_behind() {
+    let _alone = ALONE.lock().unwrap();
+    let launches = scale(100, 10);
+    let failing = Run::new(&tree("hello"), "/bin/absent");
+    failing.guest();
+    let before = Before::count();
+    for _ in 0..launches {
+        assert_ne!(failing.guest().code, 0);
+    }
+    before.assert_same(launches);
+}
+
+#[test]
+fn a_killed_run_takes_its_vm_with_it() {
+    let _alone = ALONE.lock().unwrap();
+    let before = Before::count();
+    for _ in 0..scale(20, 3) {
+        let mut command = Run::new(&tree("busybox"), "/bin/busybox")
+            .args(["sh", "-c", "echo up; read x"])
+            .command();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut up = [0; 3];
+        let mut output = child.stdout.take().unwrap();
+        output.read_exact(&mut up).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The last writer of the pipe has gone when it ends.
+        let mut rest = Vec::new();
+        output.read_to_end(&mut rest).unwrap();
+    }
+    before.assert_same(20);
+}
