@@ -93,9 +93,7 @@ impl Run {
             .arg(self.tree.path())
             .arg(&self.workdir);
         command.arg(&self.program).args(&self.arguments);
-        command
-            .env_clear()
-            .envs(self.environment.iter().map(|(key, value)| (key, value)));
+        command.env_clear().envs(&self.environment);
         finish(command, &self.input)
     }
 

@@ -124,8 +124,10 @@ fn library_missing_is_the_loaders_own_error() {
     let dynamic = fs::read(programs.path().join("dynamic/hello")).unwrap();
     let directory = box_of(&dynamic);
     fs::create_dir(directory.path().join("lib64")).unwrap();
-    let loader = "lib64/ld-linux-x86-64.so.2";
-    fs::copy(programs.path().join(loader), directory.path().join(loader)).unwrap();
+    let loader = programs
+        .path()
+        .join("lib/x86_64-linux-gnu/ld-linux-x86-64.so.2");
+    fs::copy(loader, directory.path().join("lib64/ld-linux-x86-64.so.2")).unwrap();
     let outcome = run(directory.path(), &[]);
     assert_error(&outcome, exit::LIBRARY_MISSING, "libc.so.6");
 }
