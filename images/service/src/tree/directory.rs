@@ -160,9 +160,7 @@ fn metadata(found: &fs::Metadata, ownership: Ownership) -> Metadata {
 
 fn xattrs(host: &Path) -> Result<Xattrs, TreeError> {
     let mut kept = Xattrs::new();
-    // The largest list, and the largest value, that Linux has (XATTR_LIST_MAX).
-    let mut names = [0_u8; 0];
-    let len = match rustix::fs::llistxattr(host, &mut names) {
+    let len = match rustix::fs::llistxattr(host, &mut [0_u8; 0]) {
         Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(kept),
         Ok(len) => len,
         Err(error) => return Err(read_error(host, error.into())),
@@ -170,10 +168,14 @@ fn xattrs(host: &Path) -> Result<Xattrs, TreeError> {
     let mut names = vec![0; len];
     let len = rustix::fs::llistxattr(host, &mut names).map_err(|e| read_error(host, e.into()))?;
     for name in names[..len].split(|byte| *byte == 0).filter(|name| xattr::kept(name)) {
+        // The largest value that Linux has (XATTR_SIZE_MAX).
         let mut value = vec![0; 64 << 10];
-        let len = rustix::fs::lgetxattr(host, name, &mut value)
-            .map_err(|e| read_error(host, e.into()))?;
-        kept.insert(name.into(), value[..len].into());
+        match rustix::fs::lgetxattr(host, name, &mut value) {
+            Ok(len) => drop(kept.insert(name.into(), value[..len].into())),
+            // Listed, but not to be had on this kind of file.
+            Err(Errno::NODATA) => {}
+            Err(error) => return Err(read_error(host, error.into())),
+        }
     }
     Ok(kept)
 }

@@ -1,6 +1,6 @@
 //! What the tests share: random trees, and a plain description of a tree
 //! against which every reader of an image is held.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -122,17 +122,13 @@ fn seen(
     let (seconds, nanos) = inode.modified_unix();
     Seen {
         kind,
-        permissions: inode_permissions(&inode),
+        permissions: inode.permissions().into(),
         uid: inode.uid(),
         gid: inode.gid(),
         nlink: inode.nlink(),
         mtime_ns: seconds * 1_000_000_000 + i64::from(nanos),
         xattrs: fs.xattrs_inode(inode).unwrap(),
     }
-}
-
-fn inode_permissions(inode: &erofs_rs::types::Inode) -> u32 {
-    inode.permissions().into()
 }
 
 /// What the host's kernel shows under a directory.
@@ -363,8 +359,10 @@ pub fn build(steps: &[Step]) -> Tree {
             What::Fifo => Content::Fifo,
         };
         let directory = matches!(content, Content::Directory(_));
-        let inode =
-            Inode { metadata: step.metadata, xattrs: step.xattrs.clone(), content };
+        // Linux shows `user.*` of files and directories only.
+        let shown = matches!(content, Content::Directory(_) | Content::File(_));
+        let xattrs = if shown { step.xattrs.clone() } else { Xattrs::new() };
+        let inode = Inode { metadata: step.metadata, xattrs, content };
         let id = tree.add(parent, &step.name, inode).unwrap();
         if directory { directories.push(id) } else { others.push(id) }
     }
