@@ -1,1 +1,46 @@
-//! .
+//! One micro-VM.
+//!
+//! **For**: making a virtual machine with KVM, its memory, its processor state (straight into
+//! ring 3) and its one device, and running it to its end.
+//!
+//! **Not for**: what the messages on the device mean (a [`Backend`] is given for that), which
+//! program runs (the init block is opaque here), who may run it (jails and limits come around).
+//!
+//! **How it fits**: `unicell-guest-abi` says what guest and host agree on; `unicell-vmm`, the
+//! process that an instance becomes, is a thin shell around [`Builder`], [`Vm`] and [`link`].
+//!
+//! **Invariants**
+//!
+//! - Nothing that a guest does harms anything but its own instance: whatever it writes is copied
+//!   before it is looked at, bounded and validated, and what makes no sense ends it with a reason.
+//! - No wake-up is lost between a parking guest and news for it (`monitor`).
+//! - Every initial processor state satisfies the rules by which VMX would judge it (`cpu::vmx`).
+
+mod backend;
+mod builder;
+mod clock;
+mod cpu;
+mod device;
+mod io;
+mod kernel;
+mod kvm;
+mod memory;
+mod monitor;
+mod outcome;
+mod report;
+mod stdio;
+mod symbols;
+mod tables;
+mod timeline;
+mod vcpu;
+
+pub use backend::{Backend, Channel, Nonsense, Written};
+pub use builder::{BuildError, Builder, StopHandle, Vm};
+pub use clock::monotonic_ns;
+pub use kernel::{Kernel, KernelError};
+pub use kvm::{KvmError, hardware_virtualisation};
+pub use memory::{BoxImage, MemoryError};
+pub use outcome::{End, Exits, Outcome, Stats};
+pub use report::CrashReport;
+pub use stdio::Stdio;
+pub use timeline::Timeline;

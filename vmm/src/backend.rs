@@ -1,0 +1,83 @@
+//! What the gateway device is connected to.
+
+use rustix::event::{PollFd, PollFlags};
+use unicell_guest_abi::message::{Reply, Request, Stream, channel};
+
+/// Where a console text goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The program's standard output.
+    Stdout,
+    /// The program's standard error.
+    Stderr,
+    /// The kernel's log.
+    Log,
+    /// The trace of system calls.
+    Trace,
+}
+
+impl Channel {
+    /// Every channel.
+    pub const ALL: [Self; 4] = [Self::Stdout, Self::Stderr, Self::Log, Self::Trace];
+
+    /// The channel with this number in the guest ABI.
+    #[must_use]
+    pub const fn from_abi(number: u32) -> Option<Self> {
+        Some(match number {
+            channel::STDOUT => Self::Stdout,
+            channel::STDERR => Self::Stderr,
+            channel::LOG => Self::Log,
+            channel::TRACE => Self::Trace,
+            _ => return None,
+        })
+    }
+}
+
+/// What became of a text that was to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// So many bytes of it were taken, at least one.
+    Bytes(usize),
+    /// None now; [`Backend::ready`] will say when to try again.
+    Blocked,
+    /// None ever, for this reason (an errno of Linux).
+    Failed(u32),
+}
+
+/// A driver said something that breaks the protocol of the messages. The text says what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonsense(pub &'static str);
+
+/// What the gateway device is connected to. Called by the I/O thread alone.
+///
+/// Nothing here may block: while one of these runs, the instance can neither be stopped nor timed
+/// out. What the guest says is handed on as it is: headers and payloads are hostile.
+pub trait Backend: Send {
+    /// Writes text of the console.
+    fn write(&mut self, channel: Channel, text: &[u8]) -> Written;
+
+    /// Serves a request of the control queue. `payload` has `request.len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The request is none that a sound driver makes; the instance will be ended.
+    fn control(&mut self, request: &Request, payload: &[u8]) -> Result<Reply, Nonsense>;
+
+    /// Takes a stream message of the guest. `data` has `message.len` bytes.
+    ///
+    /// # Errors
+    ///
+    /// The message is none that a sound driver sends; the instance will be ended.
+    fn send(&mut self, message: &Stream, data: &[u8]) -> Result<(), Nonsense>;
+
+    /// The next stream message for the guest, if there is one: its data is put at the beginning of
+    /// `room`, `Stream::len` bytes of it.
+    fn receive(&mut self, room: &mut [u8]) -> Option<Stream>;
+
+    /// Adds what [`Backend::ready`] should be told of. `room` says whether the guest has buffers
+    /// for stream messages.
+    fn watch<'a>(&'a self, room: bool, watched: &mut Vec<PollFd<'a>>);
+
+    /// Something happened: what, for each descriptor that was added last, in the same order.
+    fn ready(&mut self, events: &[PollFlags]);
+}

@@ -1,0 +1,156 @@
+//! Time: the host's monotonic clock, and the page from which the guest computes it.
+//!
+//! The guest never sees the clock go back: where the page's rate ran ahead of the host, time goes
+//! on from where the guest is, a little slower, until the host has caught up.
+#![allow(unsafe_code)]
+
+use std::sync::atomic::{Ordering, fence};
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use unicell_guest_abi::layout::SHARED_GPA;
+use unicell_guest_abi::platform::{Clock, NEVER};
+use vm_memory::{Bytes, GuestAddress};
+
+use crate::memory::{Abi, Memory};
+
+/// Nanoseconds of the monotonic clock.
+pub fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// A moment of the monotonic clock, `None` for [`NEVER`].
+pub(crate) fn timespec(ns: u64) -> Option<Timespec> {
+    (ns != NEVER).then_some(Timespec {
+        tv_sec: (ns / 1_000_000_000) as i64,
+        tv_nsec: (ns % 1_000_000_000) as i64,
+    })
+}
+
+/// The host's time stamp counter.
+pub(crate) fn tsc() -> u64 {
+    // SAFETY: RDTSC has no effect on memory.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Writes the guest's clock page.
+pub(crate) struct ClockWriter {
+    /// What to add to the host's counter to get the guest's.
+    tsc_offset: u64,
+    /// Nanoseconds for each count, times 2^32.
+    mult: u64,
+    last: Clock,
+}
+
+impl ClockWriter {
+    /// `tsc_khz` is the rate of the counter, `tsc_offset` the guest's lead over the host's.
+    pub(crate) fn new(tsc_khz: u32, tsc_offset: u64) -> Self {
+        let khz = u128::from(tsc_khz.max(1));
+        Self {
+            tsc_offset,
+            mult: ((1_000_000u128 << 32) / khz) as u64,
+            last: Clock {
+                seq: 0,
+                reserved: 0,
+                tsc: 0,
+                mono_ns: 0,
+                realtime_offset: 0,
+                mult: 0,
+            },
+        }
+    }
+
+    /// Brings the page up to date.
+    pub(crate) fn refresh(&mut self, memory: &Memory) {
+        let before = tsc();
+        let mono_ns = monotonic_ns();
+        let tsc = before
+            .wrapping_add(tsc().wrapping_sub(before) / 2)
+            .wrapping_add(self.tsc_offset);
+        let real = clock_gettime(ClockId::Realtime);
+        let real_ns = real.tv_sec * 1_000_000_000 + real.tv_nsec;
+        self.last = next(
+            &self.last,
+            tsc,
+            mono_ns,
+            real_ns - mono_ns as i64,
+            self.mult,
+        );
+        publish(memory, self.last);
+    }
+}
+
+/// What the guest computes from `clock` at `tsc`.
+fn read(clock: &Clock, tsc: u64) -> u64 {
+    let passed = u128::from(tsc.saturating_sub(clock.tsc)) * u128::from(clock.mult);
+    clock.mono_ns + (passed >> 32) as u64
+}
+
+fn next(last: &Clock, tsc: u64, mono_ns: u64, realtime_offset: i64, mult: u64) -> Clock {
+    let seen = read(last, tsc);
+    let ahead = seen > mono_ns;
+    Clock {
+        seq: last.seq.wrapping_add(2),
+        reserved: 0,
+        tsc,
+        mono_ns: seen.max(mono_ns),
+        realtime_offset,
+        mult: if ahead { mult - mult / 1024 } else { mult },
+    }
+}
+
+/// Stores the page under its sequence lock. Only `memory`'s own guest can be hurt by a failure, and
+/// the page lies in every RAM.
+fn publish(memory: &Memory, clock: Clock) {
+    let seq = GuestAddress(SHARED_GPA);
+    let ram = memory.ram();
+    let _ = ram.store(clock.seq.wrapping_sub(1), seq, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
+    let odd = Clock {
+        seq: clock.seq.wrapping_sub(1),
+        ..clock
+    };
+    let _ = ram.write_obj(Abi(odd), seq);
+    fence(Ordering::SeqCst);
+    let _ = ram.store(clock.seq, seq, Ordering::Release);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MULT: u64 = 1 << 31;
+
+    fn at(tsc: u64, mono_ns: u64) -> Clock {
+        Clock {
+            seq: 2,
+            reserved: 0,
+            tsc,
+            mono_ns,
+            realtime_offset: 0,
+            mult: MULT,
+        }
+    }
+
+    #[test]
+    fn a_clock_that_ran_ahead_goes_on_more_slowly() {
+        let last = at(1000, 500);
+        assert_eq!(read(&last, 3000), 1500);
+        let clock = next(&last, 3000, 1400, 0, MULT);
+        assert_eq!(clock.mono_ns, 1500, "it never goes back");
+        assert!(clock.mult < MULT);
+        let clock = next(&clock, 10_003_000, 5_001_400, 0, MULT);
+        assert_eq!(
+            (clock.mono_ns, clock.mult),
+            (5_001_400, MULT),
+            "the host has caught up"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_fell_behind_jumps_to_the_host() {
+        let clock = next(&at(1000, 500), 3000, 1600, 7, MULT);
+        assert_eq!((clock.mono_ns, clock.mult, clock.seq), (1600, MULT, 4));
+        assert_eq!(clock.realtime_offset, 7);
+    }
+}

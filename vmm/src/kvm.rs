@@ -1,0 +1,335 @@
+//! KVM: making the virtual machine and its one vCPU.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use kvm_bindings::{
+    CpuId, KVM_MAX_CPUID_ENTRIES, KVM_MEM_READONLY, Msrs, kvm_cpuid_entry2, kvm_msr_entry,
+    kvm_regs, kvm_sregs, kvm_userspace_memory_region, kvm_xcrs,
+};
+use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, SyncReg, VcpuFd, VmFd};
+use unicell_guest_abi::boot::KernelHeader;
+use unicell_guest_abi::{cpu, device, layout};
+use vmm_sys_util::eventfd::EventFd;
+
+use crate::clock;
+use crate::memory::Slot;
+use crate::monitor::Monitor;
+use crate::timeline::Timeline;
+
+const MSR_STAR: u32 = 0xc000_0081;
+const MSR_LSTAR: u32 = 0xc000_0082;
+const MSR_FMASK: u32 = 0xc000_0084;
+const MSR_TSC: u32 = 0x10;
+
+/// Bits of a guest-physical address, of which the layout uses 39, and of a linear address.
+const ADDRESS_BITS: u32 = 46;
+const LINEAR_BITS: u32 = 48;
+const _: () = assert!(layout::BOX_GPA + layout::BOX_MAX <= 1 << ADDRESS_BITS);
+
+/// What the host's KVM refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} failed: {source}")]
+pub struct KvmError {
+    /// The operation, as KVM's documentation calls it.
+    pub what: &'static str,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+fn failed(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> KvmError {
+    move |error| KvmError {
+        what,
+        source: error.into(),
+    }
+}
+
+/// A virtual machine with its memory and its vCPU, ready to run.
+pub(crate) struct Machine {
+    pub(crate) vcpu: VcpuFd,
+    /// Written by KVM when the guest rings the device's doorbell.
+    pub(crate) doorbell: OwnedFd,
+    pub(crate) tsc_khz: u32,
+    /// The guest's time stamp counter minus the host's.
+    pub(crate) tsc_offset: u64,
+    /// Keeps the slots and doorbells alive; dropped after the vCPU.
+    _vm: VmFd,
+}
+
+impl Machine {
+    /// Makes a machine whose slots map live memory of this process that outlives it.
+    pub(crate) fn new(
+        kvm: &Kvm,
+        slots: &[Slot],
+        kernel: &KernelHeader,
+        (regs, sregs): &(kvm_regs, kvm_sregs),
+        timeline: &mut Timeline,
+    ) -> Result<Self, KvmError> {
+        let vm = kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
+        timeline.mark("create VM");
+        let mut vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
+        timeline.mark("create vCPU");
+        for (number, slot) in slots.iter().enumerate() {
+            add_slot(&vm, number as u32, slot)?;
+        }
+        timeline.mark("memory slots");
+        let doorbell = doorbell(&vm)?;
+        timeline.mark("doorbell");
+        set_features(kvm, &vcpu)?;
+        timeline.mark("CPUID and XCR0");
+        set_msrs(&vcpu, kernel)?;
+        set_registers(&mut vcpu, regs, sregs);
+        let tsc_offset = tsc_offset(&vcpu)?;
+        let tsc_khz = vcpu.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))?;
+        timeline.mark("vCPU state");
+        Ok(Self {
+            vcpu,
+            doorbell,
+            tsc_khz,
+            tsc_offset,
+            _vm: vm,
+        })
+    }
+}
+
+/// Opens `/dev/kvm` and checks its version.
+pub(crate) fn open() -> Result<Kvm, KvmError> {
+    const VERSION: i32 = 12;
+    let kvm = Kvm::new().map_err(failed("opening /dev/kvm"))?;
+    let version = kvm.get_api_version();
+    if version != VERSION {
+        let text = format!("version {version} where {VERSION} is known");
+        return Err(KvmError {
+            what: "KVM_GET_API_VERSION",
+            source: std::io::Error::other(text),
+        });
+    }
+    Ok(kvm)
+}
+
+fn add_slot(vm: &VmFd, number: u32, slot: &Slot) -> Result<(), KvmError> {
+    let region = kvm_userspace_memory_region {
+        slot: number,
+        flags: if slot.read_only { KVM_MEM_READONLY } else { 0 },
+        guest_phys_addr: slot.gpa,
+        memory_size: slot.len,
+        userspace_addr: slot.host,
+    };
+    // SAFETY: the slot describes a mapping that the caller keeps until the machine is gone, made
+    // for the guest alone (RAM) or never written through (the images).
+    unsafe { vm.set_user_memory_region(region) }.map_err(failed("KVM_SET_USER_MEMORY_REGION"))
+}
+
+/// One event for all queues: who is woken looks at all of them, which costs less than registering
+/// an event for each.
+fn doorbell(vm: &VmFd) -> Result<OwnedFd, KvmError> {
+    let event =
+        EventFd::new(libc::EFD_CLOEXEC | libc::EFD_NONBLOCK).map_err(|source| KvmError {
+            what: "eventfd",
+            source,
+        })?;
+    let at = IoEventAddress::Mmio(layout::DEVICE_GPA + device::QUEUE_NOTIFY);
+    vm.register_ioevent(&event, &at, NoDatamatch)
+        .map_err(failed("KVM_IOEVENTFD"))?;
+    // SAFETY: `event` gives up the descriptor that it owned.
+    Ok(unsafe { OwnedFd::from_raw_fd(event.into_raw_fd()) })
+}
+
+/// Gives the guest the CPU features that the host can give, and the extended state to go with them.
+///
+/// KVM without hardware virtualisation shows a guest the host's CPUID and XCR0 whatever it is told,
+/// and asking it what it supports takes as long as the rest of the set-up. It is not asked, and
+/// only told how wide a guest-physical address is, by which it judges page tables.
+fn set_features(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), KvmError> {
+    if !hardware_virtualisation() {
+        return set_cpuid(vcpu, &address_width());
+    }
+    let cpuid = kvm
+        .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+        .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
+    set_cpuid(vcpu, &cpuid)?;
+    let mut entries = cpuid.as_slice().iter();
+    let Some(state) = entries.find(|entry| entry.function == 0xd && entry.index == 0) else {
+        return Ok(());
+    };
+    let mut xcrs = kvm_xcrs {
+        nr_xcrs: 1,
+        ..Default::default()
+    };
+    xcrs.xcrs[0].value = u64::from(state.eax) | u64::from(state.edx) << 32;
+    vcpu.set_xcrs(&xcrs).map_err(failed("KVM_SET_XCRS"))
+}
+
+fn set_cpuid(vcpu: &VcpuFd, cpuid: &CpuId) -> Result<(), KvmError> {
+    vcpu.set_cpuid2(cpuid).map_err(failed("KVM_SET_CPUID2"))
+}
+
+/// CPUID of a processor with the addresses of the memory layout and nothing else.
+fn address_width() -> CpuId {
+    const LAST: u32 = 0x8000_0008;
+    let entry = |(function, eax)| kvm_cpuid_entry2 {
+        function,
+        eax,
+        ..Default::default()
+    };
+    let widths = ADDRESS_BITS | LINEAR_BITS << 8;
+    #[expect(clippy::expect_used, reason = "two entries are fewer than the most")]
+    CpuId::from_entries(&[(0x8000_0000, LAST), (LAST, widths)].map(entry)).expect("two entries")
+}
+
+/// Whether this CPU offers VMX or SVM (SDM vol. 2, CPUID leaf 1; APM vol. 3, leaf 0x8000_0001).
+pub fn hardware_virtualisation() -> bool {
+    use core::arch::x86_64::__cpuid;
+    __cpuid(1).ecx & 1 << 5 != 0 || __cpuid(0x8000_0001).ecx & 1 << 2 != 0
+}
+
+fn set_msrs(vcpu: &VcpuFd, kernel: &KernelHeader) -> Result<(), KvmError> {
+    let entry = |(index, data)| kvm_msr_entry {
+        index,
+        data,
+        ..Default::default()
+    };
+    let values = [
+        (MSR_STAR, cpu::STAR),
+        (MSR_LSTAR, kernel.syscall),
+        (MSR_FMASK, cpu::FMASK),
+    ];
+    let refused = |text: &str| KvmError {
+        what: "KVM_SET_MSRS",
+        source: std::io::Error::other(text.to_owned()),
+    };
+    let msrs = Msrs::from_entries(&values.map(entry)).map_err(|_| refused("too many"))?;
+    match vcpu.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))? {
+        3 => Ok(()),
+        _ => Err(refused("a system call MSR was not accepted")),
+    }
+}
+
+/// Leaves the registers where the first KVM_RUN takes them from, which spares two calls.
+fn set_registers(vcpu: &mut VcpuFd, regs: &kvm_regs, sregs: &kvm_sregs) {
+    vcpu.set_sync_valid_reg(SyncReg::Register);
+    let sync = vcpu.sync_regs_mut();
+    sync.regs = *regs;
+    sync.sregs = *sregs;
+    vcpu.set_sync_dirty_reg(SyncReg::Register);
+    vcpu.set_sync_dirty_reg(SyncReg::SystemRegister);
+}
+
+/// Makes the guest's time stamp counter the host's, or learns by how much it is ahead.
+fn tsc_offset(vcpu: &VcpuFd) -> Result<u64, KvmError> {
+    // KVM_SET_DEVICE_ATTR; Documentation/virt/kvm/devices/vcpu.rst: KVM_VCPU_TSC_CTRL is group 0,
+    // KVM_VCPU_TSC_OFFSET its attribute 0, an u64.
+    const KVM_SET_DEVICE_ATTR: libc::c_ulong = 0x4018_aee1;
+    let offset = 0u64;
+    let attr = kvm_bindings::kvm_device_attr {
+        flags: 0,
+        group: 0,
+        attr: 0,
+        addr: (&raw const offset) as u64,
+    };
+    // SAFETY: the call reads `attr` and the eight bytes it points at, which live until it returns.
+    let result =
+        unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_SET_DEVICE_ATTR as _, &raw const attr) };
+    if result == 0 {
+        return Ok(0);
+    }
+    let entry = kvm_msr_entry {
+        index: MSR_TSC,
+        ..Default::default()
+    };
+    let mut msrs = Msrs::from_entries(&[entry]).map_err(|_| KvmError {
+        what: "KVM_GET_MSRS",
+        source: std::io::Error::other("too many"),
+    })?;
+    let before = clock::tsc();
+    vcpu.get_msrs(&mut msrs).map_err(failed("KVM_GET_MSRS"))?;
+    let between = before.wrapping_add(clock::tsc().wrapping_sub(before) / 2);
+    Ok(msrs.as_slice()[0].data.wrapping_sub(between))
+}
+
+/// A way to make the vCPU thread leave KVM_RUN.
+pub(crate) struct Kick {
+    thread: libc::pid_t,
+    immediate_exit: *const AtomicU8,
+}
+
+// SAFETY: the pointer is used for atomic stores only, while the vCPU is attached.
+unsafe impl Send for Kick {}
+// SAFETY: as above.
+unsafe impl Sync for Kick {}
+
+impl Kick {
+    /// Makes the thread's current or next KVM_RUN return EINTR.
+    pub(crate) fn send(&self) {
+        self.set(1);
+        // SAFETY: a signal with an empty handler to a thread of this process.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), self.thread, signal()) };
+    }
+
+    /// Lets KVM_RUN enter the guest again.
+    pub(crate) fn disarm(&self) {
+        self.set(0);
+    }
+
+    fn set(&self, value: u8) {
+        // SAFETY: the byte lies in the vCPU's shared page, which is mapped for as long as the
+        // vCPU is attached; KVM reads it once when it is entered.
+        unsafe { &*self.immediate_exit }.store(value, Ordering::SeqCst);
+    }
+}
+
+/// A vCPU that this thread runs and others can kick through its monitor.
+pub(crate) struct Attached<'a> {
+    pub(crate) fd: &'a mut VcpuFd,
+    monitor: &'a Monitor,
+}
+
+impl<'a> Attached<'a> {
+    /// Attaches the vCPU to the calling thread.
+    pub(crate) fn new(fd: &'a mut VcpuFd, monitor: &'a Monitor) -> Result<Self, KvmError> {
+        extern "C" fn nothing(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
+        vmm_sys_util::signal::register_signal_handler(signal(), nothing)
+            .map_err(failed("sigaction"))?;
+        monitor.attach(Some(Kick {
+            // SAFETY: no arguments, cannot fail.
+            thread: unsafe { libc::gettid() },
+            immediate_exit: (&raw const fd.get_kvm_run().immediate_exit).cast(),
+        }));
+        Ok(Self { fd, monitor })
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.monitor.attach(None);
+    }
+}
+
+fn signal() -> libc::c_int {
+    vmm_sys_util::signal::SIGRTMIN()
+}
+
+/// Injects an external interrupt (KVM_INTERRUPT), which is delivered at the next entry.
+pub(crate) fn inject(vcpu: &VcpuFd, vector: u8) -> Result<(), KvmError> {
+    // _IOW(KVMIO, 0x86, struct kvm_interrupt).
+    const KVM_INTERRUPT: libc::c_ulong = 0x4004_ae86;
+    let interrupt = kvm_bindings::kvm_interrupt { irq: vector.into() };
+    // SAFETY: the call reads the structure, which lives until it returns.
+    let result = unsafe { libc::ioctl(vcpu.as_raw_fd(), KVM_INTERRUPT as _, &raw const interrupt) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(KvmError {
+            what: "KVM_INTERRUPT",
+            source: std::io::Error::last_os_error(),
+        })
+    }
+}
+
+/// The suberror of the last exit, which was KVM_EXIT_INTERNAL_ERROR.
+pub(crate) fn internal_suberror(vcpu: &mut VcpuFd) -> u32 {
+    // SAFETY: every member of the union is plain bytes of the shared page.
+    unsafe { vcpu.get_kvm_run().__bindgen_anon_1.internal.suberror }
+}

@@ -1,0 +1,260 @@
+//! Guest-physical memory: RAM, the kernel image and the box image, as the host maps them.
+//!
+//! RAM is private anonymous memory; the two images are mapped read-only from files (or lie in this
+//! program's own read-only pages), so that any number of instances share one copy of them. The
+//! guest writes to RAM while the host reads it: nothing here hands out a reference to it, only
+//! copies and atomic accesses of `vm-memory`.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::sync::Arc;
+
+use unicell_guest_abi::{boot, exit, layout, message, platform};
+use vm_memory::mmap::MmapRegionBuilder;
+use vm_memory::{
+    ByteValued, Bytes, FileOffset, GuestAddress, GuestMemoryError, GuestMemoryMmap,
+    GuestMemoryRegion, GuestRegionMmap, MmapRegion,
+};
+
+/// Types of the guest ABI that are plain bytes.
+///
+/// # Safety
+///
+/// The type is `repr(C)`, has no padding and is valid for every bit pattern.
+pub(crate) unsafe trait Plain: Copy {}
+
+// SAFETY: repr(C), integers only, sizes checked against the sum of their fields in guest-abi.
+unsafe impl Plain for boot::BootInfo {}
+// SAFETY: as above.
+unsafe impl Plain for boot::KernelHeader {}
+// SAFETY: as above.
+unsafe impl Plain for exit::Report {}
+// SAFETY: as above.
+unsafe impl Plain for platform::Clock {}
+// SAFETY: as above.
+unsafe impl Plain for platform::Counters {}
+// SAFETY: as above.
+unsafe impl Plain for message::Console {}
+// SAFETY: as above.
+unsafe impl Plain for message::Request {}
+// SAFETY: as above.
+unsafe impl Plain for message::Reply {}
+// SAFETY: as above.
+unsafe impl Plain for message::Stream {}
+
+// SAFETY: repr(C), integers only, without padding (System V ABI, 64-bit object files).
+unsafe impl Plain for linux_loader::elf::Elf64_Shdr {}
+// SAFETY: as above.
+unsafe impl Plain for linux_loader::elf::Elf64_Sym {}
+
+// SAFETY: integers only.
+unsafe impl Plain for [u64; 512] {}
+
+/// Wraps a [`Plain`] type for `vm-memory`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Abi<T>(pub(crate) T);
+
+// SAFETY: Plain demands what ByteValued does; Abi is transparent.
+unsafe impl<T: Plain + Send + Sync> ByteValued for Abi<T> {}
+
+/// What went wrong while memory was set up.
+#[derive(Debug, thiserror::Error)]
+pub enum MemoryError {
+    /// The amount of RAM is out of range.
+    #[error(
+        "{0} bytes of RAM: it must be a multiple of {granule} between {min} and {max}",
+        granule = layout::RAM_GRANULE,
+        min = layout::RAM_MIN,
+        max = layout::RAM_MAX
+    )]
+    Size(u64),
+    /// The box image is too long for its slot.
+    #[error("a box image of {0} bytes: the most is {max}", max = layout::BOX_MAX)]
+    BoxSize(u64),
+    /// The box image is at an offset that cannot be mapped.
+    #[error("a box image at offset {0} of its file: it must be a multiple of the page size")]
+    BoxOffset(u64),
+    /// The host refused a mapping.
+    #[error("the host cannot map {what}")]
+    Map {
+        /// What was to be mapped.
+        what: &'static str,
+        /// Why it could not be.
+        #[source]
+        source: vm_memory::mmap::MmapRegionError,
+    },
+    /// What has to lie in RAM at start leaves nothing for the guest.
+    #[error("{0} bytes of RAM are too few for the kernel and its tables")]
+    TooSmall(u64),
+}
+
+/// A part of a file that holds a box image.
+#[derive(Debug)]
+pub struct BoxImage {
+    /// The file, open for reading. Nobody may write to it while an instance runs.
+    pub file: File,
+    /// Where the image begins, a multiple of the page size.
+    pub offset: u64,
+    /// Bytes of the image.
+    pub len: u64,
+}
+
+/// A slot to be given to KVM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) gpa: u64,
+    pub(crate) len: u64,
+    pub(crate) host: u64,
+    pub(crate) read_only: bool,
+}
+
+/// The memory of one instance.
+pub(crate) struct Memory {
+    /// RAM alone: the only memory in which the device may be told to write.
+    ram: GuestMemoryMmap,
+    /// RAM and the box image: what the device may be told to read.
+    readable: GuestMemoryMmap,
+    slots: Vec<Slot>,
+}
+
+impl Memory {
+    /// Maps `ram` bytes of RAM and the images. `kernel` is page-aligned.
+    pub(crate) fn new(
+        ram: u64,
+        kernel: &'static [u8],
+        image: Option<BoxImage>,
+    ) -> Result<Self, MemoryError> {
+        let in_range = (layout::RAM_MIN..=layout::RAM_MAX).contains(&ram);
+        if !in_range || !ram.is_multiple_of(layout::RAM_GRANULE) {
+            return Err(MemoryError::Size(ram));
+        }
+        let ram = Arc::new(region(layout::RAM_GPA, map_ram(ram)?));
+        let mut slots = vec![
+            slot(&ram, false),
+            Slot {
+                gpa: layout::KERNEL_GPA,
+                len: (kernel.len() as u64).next_multiple_of(layout::PAGE_SIZE),
+                host: kernel.as_ptr() as u64,
+                read_only: true,
+            },
+        ];
+        let mut regions = vec![Arc::clone(&ram)];
+        if let Some(image) = image {
+            let mapping = region(layout::BOX_GPA, map_box(image)?);
+            slots.push(slot(&mapping, true));
+            regions.push(Arc::new(mapping));
+        }
+        Ok(Self {
+            ram: collection(vec![ram]),
+            readable: collection(regions),
+            slots,
+        })
+    }
+
+    pub(crate) fn ram(&self) -> &GuestMemoryMmap {
+        &self.ram
+    }
+
+    pub(crate) fn readable(&self) -> &GuestMemoryMmap {
+        &self.readable
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(crate) fn read<T: Plain + Send + Sync>(&self, gpa: u64) -> Result<T, GuestMemoryError> {
+        self.ram
+            .read_obj::<Abi<T>>(GuestAddress(gpa))
+            .map(|value| value.0)
+    }
+
+    pub(crate) fn write<T: Plain + Send + Sync>(
+        &self,
+        gpa: u64,
+        value: T,
+    ) -> Result<(), GuestMemoryError> {
+        self.ram.write_obj(Abi(value), GuestAddress(gpa))
+    }
+
+    pub(crate) fn write_table(&self, gpa: u64, table: &[u64; 512]) -> Result<(), GuestMemoryError> {
+        self.ram.write_obj(Abi(*table), GuestAddress(gpa))
+    }
+
+    pub(crate) fn write_bytes(&self, gpa: u64, bytes: &[u8]) -> Result<(), GuestMemoryError> {
+        self.ram.write_slice(bytes, GuestAddress(gpa))
+    }
+}
+
+fn slot(region: &GuestRegionMmap, read_only: bool) -> Slot {
+    Slot {
+        gpa: region.start_addr().0,
+        len: region.len(),
+        host: region.as_ptr() as u64,
+        read_only,
+    }
+}
+
+fn map_ram(size: u64) -> Result<MmapRegion, MemoryError> {
+    MmapRegionBuilder::new(size as usize)
+        .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
+        .with_mmap_flags(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE)
+        .build()
+        .map_err(|source| MemoryError::Map {
+            what: "the RAM",
+            source,
+        })
+}
+
+fn map_box(image: BoxImage) -> Result<MmapRegion, MemoryError> {
+    if image.len == 0 || image.len > layout::BOX_MAX {
+        return Err(MemoryError::BoxSize(image.len));
+    }
+    if !image.offset.is_multiple_of(layout::PAGE_SIZE) {
+        return Err(MemoryError::BoxOffset(image.offset));
+    }
+    MmapRegionBuilder::new(image.len.next_multiple_of(layout::PAGE_SIZE) as usize)
+        .with_mmap_prot(libc::PROT_READ)
+        .with_mmap_flags(libc::MAP_SHARED | libc::MAP_NORESERVE)
+        .with_file_offset(FileOffset::new(image.file, image.offset))
+        .build()
+        .map_err(|source| MemoryError::Map {
+            what: "the box image",
+            source,
+        })
+}
+
+/// Places a mapping in guest-physical space. The layout leaves room for the largest.
+fn region(gpa: u64, mapping: MmapRegion) -> GuestRegionMmap {
+    #[expect(clippy::expect_used, reason = "sizes were checked against the layout")]
+    GuestRegionMmap::new(mapping, GuestAddress(gpa)).expect("the layout is below 2^39")
+}
+
+/// `regions` in ascending order.
+fn collection(regions: Vec<Arc<GuestRegionMmap>>) -> GuestMemoryMmap {
+    #[expect(
+        clippy::expect_used,
+        reason = "the layout's regions are apart and ascend"
+    )]
+    GuestMemoryMmap::from_arc_regions(regions).expect("the layout's regions do not overlap")
+}
+
+/// Maps a whole file read-only until this process ends.
+pub(crate) fn map_file(file: &File) -> std::io::Result<&'static [u8]> {
+    let len = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
+    // SAFETY: a fresh mapping chosen by the kernel replaces nothing; it is never undone, so the
+    // slice is valid for ever. That the file does not change is the caller's concern: a changed
+    // kernel image hurts its guest.
+    unsafe {
+        let address = rustix::mm::mmap(
+            std::ptr::null_mut(),
+            len,
+            rustix::mm::ProtFlags::READ,
+            rustix::mm::MapFlags::SHARED,
+            file,
+            0,
+        )?;
+        Ok(std::slice::from_raw_parts(address.cast(), len))
+    }
+}

@@ -1,0 +1,205 @@
+//! What the two threads of an instance say to each other: news for the guest, a wish to preempt
+//! it, and the order to end.
+//!
+//! **Parking.** `state` is one word. The vCPU thread moves it from RUNNING to PARKED before it
+//! sleeps, whoever has news moves it to NEWS. If NEWS came first, parking returns at once; if
+//! PARKED came first, the one with news wakes the sleeper. News stays until the guest parks or is
+//! interrupted inside the program: a guest that was told by the preemption word alone may already
+//! have looked at its rings, and must find its next park short.
+//!
+//! **Kicks.** A kick makes KVM_RUN return. `immediate_exit` is set before the signal is sent, and
+//! the vCPU thread clears it before it reads the wishes: a wish made after that reading finds the
+//! byte set again, so that the following KVM_RUN returns without entering the guest.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use rustix::event::EventfdFlags;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::thread::futex;
+
+use crate::clock;
+use crate::io::lock;
+use crate::kvm::Kick;
+
+const RUNNING: u32 = 0;
+const PARKED: u32 = 1;
+const NEWS: u32 = 2;
+
+/// Why an instance is ended by its host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// By a stop handle.
+    Asked = 1,
+    /// Its time was up.
+    TimedOut = 2,
+    /// The guest broke the device's protocol; the I/O thread knows how.
+    Violation = 3,
+    /// The I/O thread cannot go on.
+    Io = 4,
+}
+
+/// State shared by the vCPU thread, the I/O thread and stop handles.
+pub(crate) struct Monitor {
+    state: AtomicU32,
+    /// Until when the vCPU is parked, monotonic ns; of meaning while it is.
+    parked_until: AtomicU64,
+    /// The guest should look around, if it is inside the program.
+    preempt: AtomicBool,
+    /// A kick is under way that the vCPU thread has not yet noticed.
+    kicked: AtomicBool,
+    /// A [`Stop`], or 0.
+    stop: AtomicU32,
+    /// The guest has said that it ends: deliver what it wrote, then return.
+    finish: AtomicBool,
+    /// Wakes the I/O thread.
+    wake: OwnedFd,
+    kick: Mutex<Option<Kick>>,
+}
+
+impl Monitor {
+    pub(crate) fn new() -> Result<Self, Errno> {
+        Ok(Self {
+            state: AtomicU32::new(RUNNING),
+            parked_until: AtomicU64::new(0),
+            preempt: AtomicBool::new(false),
+            kicked: AtomicBool::new(false),
+            stop: AtomicU32::new(0),
+            finish: AtomicBool::new(false),
+            wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            kick: Mutex::new(None),
+        })
+    }
+
+    // What the vCPU thread does.
+
+    /// Names the thread that runs the vCPU, or forgets it.
+    pub(crate) fn attach(&self, kick: Option<Kick>) {
+        *lock(&self.kick) = kick;
+    }
+
+    /// Forgets earlier kicks. Wishes must be read after this and before KVM_RUN.
+    pub(crate) fn rearm(&self) {
+        if let Some(kick) = &*lock(&self.kick) {
+            kick.disarm();
+        }
+        self.kicked.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the guest should be interrupted or told to look around.
+    pub(crate) fn wants_preemption(&self) -> bool {
+        self.preempt.load(Ordering::SeqCst) || self.state.load(Ordering::SeqCst) == NEWS
+    }
+
+    /// The program was interrupted: its kernel looks at everything now.
+    pub(crate) fn interrupted(&self) {
+        self.preempt.store(false, Ordering::SeqCst);
+        let _ = self
+            .state
+            .compare_exchange(NEWS, RUNNING, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// The kernel was told to look around before it returns to the program.
+    pub(crate) fn told(&self) {
+        self.preempt.store(false, Ordering::SeqCst);
+    }
+
+    /// Sleeps until there is news or the monotonic clock shows `deadline` ns.
+    pub(crate) fn park(&self, deadline: u64) {
+        self.parked_until.store(deadline, Ordering::Relaxed);
+        let parked =
+            self.state
+                .compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::SeqCst);
+        if parked.is_ok() {
+            let until = clock::timespec(deadline);
+            while self.state.load(Ordering::SeqCst) == PARKED {
+                let flags = futex::Flags::PRIVATE;
+                let any = std::num::NonZeroU32::MAX;
+                match futex::wait_bitset(&self.state, flags, PARKED, until.as_ref(), any) {
+                    Err(Errno::TIMEDOUT) => break,
+                    // Woken, changed before it slept, or a signal: look again.
+                    _ => continue,
+                }
+            }
+        }
+        self.state.store(RUNNING, Ordering::SeqCst);
+    }
+
+    /// Tells the I/O thread to deliver what is left and to return.
+    pub(crate) fn finish(&self) {
+        self.finish.store(true, Ordering::SeqCst);
+        self.wake_io();
+    }
+
+    // What the I/O thread does.
+
+    pub(crate) fn wake_fd(&self) -> &OwnedFd {
+        &self.wake
+    }
+
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.finish.load(Ordering::SeqCst)
+    }
+
+    /// There is news for the guest, already visible in its memory.
+    pub(crate) fn news(&self) {
+        match self.state.swap(NEWS, Ordering::SeqCst) {
+            PARKED => {
+                // A wake-up of nobody is no error.
+                let _ = futex::wake(&self.state, futex::Flags::PRIVATE, 1);
+            }
+            _ => self.kick(),
+        }
+    }
+
+    /// The program should be interrupted, if it is running.
+    pub(crate) fn preempt(&self) {
+        self.preempt.store(true, Ordering::SeqCst);
+        self.kick();
+    }
+
+    /// Until when the vCPU is parked, if it is.
+    pub(crate) fn parked_until(&self) -> Option<u64> {
+        (self.state.load(Ordering::SeqCst) == PARKED)
+            .then(|| self.parked_until.load(Ordering::Relaxed))
+    }
+
+    /// Whether news waits for a guest that is not parked.
+    pub(crate) fn has_news(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == NEWS
+    }
+
+    fn kick(&self) {
+        if !self.kicked.swap(true, Ordering::SeqCst)
+            && let Some(kick) = &*lock(&self.kick)
+        {
+            kick.send();
+        }
+    }
+
+    // What anyone does.
+
+    /// Orders the end; the first reason given stays. Safe in a signal handler.
+    pub(crate) fn stop(&self, why: Stop) {
+        let (order, none) = (Ordering::SeqCst, 0);
+        let _ = self.stop.compare_exchange(none, why as u32, order, order);
+        self.wake_io();
+    }
+
+    pub(crate) fn stopped(&self) -> Option<Stop> {
+        match self.stop.load(Ordering::SeqCst) {
+            1 => Some(Stop::Asked),
+            2 => Some(Stop::TimedOut),
+            3 => Some(Stop::Violation),
+            4 => Some(Stop::Io),
+            _ => None,
+        }
+    }
+
+    /// Makes the I/O thread look at everything again.
+    pub(crate) fn wake_io(&self) {
+        // A full counter wakes just as well.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}

@@ -1,0 +1,134 @@
+//! How an instance ended, and what it cost.
+
+use std::fmt;
+
+use unicell_guest_abi::exit::ExitKind;
+use unicell_guest_abi::platform::Counters;
+
+use crate::report::CrashReport;
+use crate::timeline::Timeline;
+
+/// What ended an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The guest said so; the status is what [`ExitKind`] says of it.
+    Guest {
+        /// What happened.
+        kind: ExitKind,
+        /// An exit status or a signal's number.
+        status: u32,
+    },
+    /// The guest broke the protocol of a device.
+    Violation,
+    /// The vCPU could not go on: a triple fault, or a state that KVM cannot run.
+    Crash,
+    /// The host failed: KVM or the I/O thread.
+    Host,
+    /// A stop handle was used.
+    Stopped,
+    /// The deadline passed.
+    TimedOut,
+}
+
+impl End {
+    /// Whether the state of the vCPU is of interest.
+    pub(crate) fn deserves_report(self) -> bool {
+        match self {
+            Self::Guest { kind, .. } => kind == ExitKind::Panic,
+            Self::Violation | Self::Crash | Self::TimedOut => true,
+            Self::Host | Self::Stopped => false,
+        }
+    }
+}
+
+/// How an instance ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What ended it.
+    pub end: End,
+    /// One sentence about it; empty where `end` says everything. What the guest contributed to it
+    /// is free of control characters.
+    pub text: String,
+    /// The vCPU at its end, where that matters: after a panic, a violation, a crash or a time-out.
+    pub report: Option<Box<CrashReport>>,
+    /// What it cost.
+    pub stats: Stats,
+}
+
+impl Outcome {
+    /// The host failed before the guest ran.
+    pub(crate) fn failed(text: String, timeline: Timeline) -> Self {
+        Self {
+            end: End::Host,
+            text,
+            report: None,
+            stats: Stats {
+                timeline,
+                exits: Exits::default(),
+                guest: Counters::default(),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        match self.end {
+            End::Guest { kind, status } => match kind {
+                ExitKind::Exited => write!(f, "the program exited with status {status}"),
+                ExitKind::Signaled => write!(f, "the program was killed by signal {status}"),
+                ExitKind::Panic => write!(f, "the guest kernel panicked"),
+                ExitKind::NoEntrypoint => write!(f, "the entrypoint is not in the box"),
+                ExitKind::NotExecutable => write!(f, "the entrypoint is no program"),
+                ExitKind::ForeignArchitecture => {
+                    write!(f, "the entrypoint is a program for another architecture")
+                }
+                ExitKind::NoInterpreter => {
+                    write!(f, "the program's ELF interpreter is not in the box")
+                }
+                ExitKind::BadBox => write!(f, "the box image is damaged"),
+                ExitKind::MemoryTooSmall => write!(f, "too little memory to start the program"),
+                ExitKind::OutOfMemory => write!(f, "the program ran out of memory"),
+            },
+            End::Violation => write!(f, "the guest broke the device's protocol"),
+            End::Crash => write!(f, "the vCPU crashed"),
+            End::Host => write!(f, "the host failed"),
+            End::Stopped => write!(f, "the instance was stopped"),
+            End::TimedOut => write!(f, "the instance's time was up"),
+        }?;
+        if text.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {text}")
+        }
+    }
+}
+
+/// What an instance cost. Times are of the monotonic clock.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// The phases of its start, and its end.
+    pub timeline: Timeline,
+    /// What the vCPU thread and the I/O thread counted.
+    pub exits: Exits,
+    /// What the guest says it counted. Never to be trusted for billing.
+    pub guest: Counters,
+}
+
+/// Exits of the vCPU to this process, and what else the two threads did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exits {
+    /// Parkings.
+    pub parks: u64,
+    /// Accesses to the device's registers.
+    pub registers: u64,
+    /// Returns because of a kick.
+    pub kicks: u64,
+    /// Interrupts injected.
+    pub injections: u64,
+    /// Wake-ups of the I/O thread.
+    pub io_wakeups: u64,
+    /// Chains that the device has used.
+    pub chains: u64,
+}
