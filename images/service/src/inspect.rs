@@ -139,14 +139,21 @@ fn map(package: &Package) -> io::Result<Mmap> {
 fn entries(image: &[u8]) -> Result<(Vec<Entry>, Counts), InspectError> {
     let fs = EroFS::new(SliceImage::new(image))?;
     let root = fs.get_inode(fs.super_block().root_inode_id())?;
-    let mut listing = Listing { fs: &fs, entries: Vec::new(), counts: Counts::default(), seen: HashSet::new() };
+    let mut listing = Listing {
+        fs: &fs,
+        entries: Vec::new(),
+        counts: Counts::default(),
+        seen: HashSet::new(),
+    };
     listing.add(b"/", root)?;
     for entry in fs.walk_dir("/")? {
         let entry = entry?;
         listing.add(entry.dir_entry.path().as_bytes(), entry.inode)?;
     }
     // The walk leaves a directory's entries among those of its children.
-    listing.entries.sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
+    listing
+        .entries
+        .sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
     Ok((listing.entries, listing.counts))
 }
 
@@ -168,7 +175,10 @@ impl Listing<'_> {
             )));
         }
         if inode.is_dir() && !first {
-            return Err(InspectError::Image(format!("{} is listed twice", display(path))));
+            return Err(InspectError::Image(format!(
+                "{} is listed twice",
+                display(path)
+            )));
         }
         let kind = self.count(&inode, first);
         self.entries.push(Entry {
@@ -179,7 +189,11 @@ impl Listing<'_> {
             gid: inode.gid(),
             size: inode.data_size(),
             links: inode.nlink(),
-            target: if kind == Kind::Symlink { Some(self.target(inode)?) } else { None },
+            target: if kind == Kind::Symlink {
+                Some(self.target(inode)?)
+            } else {
+                None
+            },
             device: inode.device(),
         });
         Ok(())
@@ -204,7 +218,9 @@ impl Listing<'_> {
 
     fn target(&self, inode: Inode) -> Result<String, InspectError> {
         if inode.data_size() > MAX_PATH_LEN as u64 {
-            return Err(InspectError::Image("it has a link of more than 4095 bytes".to_owned()));
+            return Err(InspectError::Image(
+                "it has a link of more than 4095 bytes".to_owned(),
+            ));
         }
         Ok(display(self.fs.read_link_inode(inode)?.as_bytes()))
     }

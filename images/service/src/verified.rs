@@ -98,9 +98,9 @@ fn name(file: &Stat) -> String {
 
 fn is_settled(file: &Stat, now: SystemTime) -> bool {
     let nanos = file.st_ctime_nsec;
-    let changed = u64::try_from(file.st_ctime)
-        .ok()
-        .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos as u32)));
+    let changed = u64::try_from(file.st_ctime).ok().and_then(|seconds| {
+        SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos as u32))
+    });
     let age = changed.and_then(|changed| now.duration_since(changed).ok());
     nanos != 0 && age.is_some_and(|age| age > SETTLED)
 }

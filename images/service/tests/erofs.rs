@@ -1,5 +1,10 @@
 //! Images held against three readers that we did not write: `fsck.erofs`, the
 //! host's kernel, and `erofs-rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests, their helpers too"
+)]
 
 mod support;
 
@@ -9,7 +14,11 @@ use unicell_service::tree::{Inode, Limits, Metadata, Source, Tree};
 
 /// A failure is to be turned into a test of its own, not kept in a seed file.
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {
@@ -45,7 +54,10 @@ fn judged(tree: &Tree) -> Vec<u8> {
     let expected = listing(tree);
     assert!(read_image(&image) == expected, "erofs-rs sees another tree");
     let mount = Mount::new(file.path());
-    assert!(read_host(mount.path()) == expected, "the kernel sees another tree");
+    assert!(
+        read_host(mount.path()) == expected,
+        "the kernel sees another tree"
+    );
     image
 }
 
@@ -57,9 +69,12 @@ fn empty_tree_is_one_block() {
 #[test]
 fn directory_of_many_blocks_keeps_every_name_findable() {
     let mut tree = Tree::new(meta(), Limits::default());
-    let dir = tree.add(Tree::ROOT, b"many", Inode::directory(meta())).unwrap();
+    let dir = tree
+        .add(Tree::ROOT, b"many", Inode::directory(meta()))
+        .unwrap();
     for n in 0..20_000 {
-        tree.add(dir, format!("entry-{n}").as_bytes(), file(b"")).unwrap();
+        tree.add(dir, format!("entry-{n}").as_bytes(), file(b""))
+            .unwrap();
     }
     // Names that sort before `.`, between `.` and `..`, and after.
     for name in [&b"-"[..], b"!", b".-", b".\x01", b"...", b".a", b"\xff\xfe"] {
@@ -73,19 +88,31 @@ fn sizes_around_a_block_are_kept() {
     let mut tree = Tree::new(meta(), Limits::default());
     for len in [0, 1, 4095, 4096, 4097, 8191, 8192, 8193, 3 << 20] {
         let bytes: Vec<u8> = (0..len).map(|n: u32| (n % 251) as u8).collect();
-        tree.add(Tree::ROOT, format!("f{len}").as_bytes(), file(&bytes)).unwrap();
+        tree.add(Tree::ROOT, format!("f{len}").as_bytes(), file(&bytes))
+            .unwrap();
     }
     for len in [1, 4000, 4063, 4064, 4065, 4095] {
-        tree.add(Tree::ROOT, format!("l{len}").as_bytes(), symlink(&vec![b'x'; len])).unwrap();
+        tree.add(
+            Tree::ROOT,
+            format!("l{len}").as_bytes(),
+            symlink(&vec![b'x'; len]),
+        )
+        .unwrap();
     }
     // Directories whose size is a little below, at, and above what fits.
     for last in 200..=255 {
         let name = format!("d{last}");
-        let dir = tree.add(Tree::ROOT, name.as_bytes(), Inode::directory(meta())).unwrap();
+        let dir = tree
+            .add(Tree::ROOT, name.as_bytes(), Inode::directory(meta()))
+            .unwrap();
         for n in 0..15_u8 {
             let name = [vec![b'a' + n; 254], vec![b'z'; usize::from(n == 0)]].concat();
-            tree.add(dir, &name[..if n == 14 { last - 200 + 1 } else { name.len() }], file(b""))
-                .unwrap();
+            tree.add(
+                dir,
+                &name[..if n == 14 { last - 200 + 1 } else { name.len() }],
+                file(b""),
+            )
+            .unwrap();
         }
     }
     judged(&tree);
@@ -99,9 +126,14 @@ fn large_attributes_are_kept() {
         if len % 2 == 0 {
             inode = file(b"contents");
         }
-        inode.xattrs.insert(b"user.large"[..].into(), vec![7; len].into());
-        inode.xattrs.insert(b"security.capability"[..].into(), capability().into());
-        tree.add(Tree::ROOT, format!("x{len}").as_bytes(), inode).unwrap();
+        inode
+            .xattrs
+            .insert(b"user.large"[..].into(), vec![7; len].into());
+        inode
+            .xattrs
+            .insert(b"security.capability"[..].into(), capability().into());
+        tree.add(Tree::ROOT, format!("x{len}").as_bytes(), inode)
+            .unwrap();
     }
     let image = image_of(&tree);
     assert_eq!(read_image(&image), listing(&tree));
@@ -138,8 +170,10 @@ fn image_depends_on_the_tree_alone() {
         let mut tree = Tree::new(meta(), Limits::default());
         for name in order {
             // A first version of each entry, replaced: it leaves no trace.
-            tree.add(Tree::ROOT, name.as_bytes(), Inode::directory(meta())).unwrap();
-            tree.add(Tree::ROOT, name.as_bytes(), file(name.as_bytes())).unwrap();
+            tree.add(Tree::ROOT, name.as_bytes(), Inode::directory(meta()))
+                .unwrap();
+            tree.add(Tree::ROOT, name.as_bytes(), file(name.as_bytes()))
+                .unwrap();
         }
         image_of(&tree)
     };
@@ -150,8 +184,16 @@ fn image_depends_on_the_tree_alone() {
 fn device_number_out_of_range_is_refused_by_name() {
     use unicell_service::tree::{Content, DeviceNumber};
     let mut tree = Tree::new(meta(), Limits::default());
-    let device = DeviceNumber { major: 4096, minor: 0 };
-    tree.add(Tree::ROOT, b"dev", Inode::new(meta(), Content::CharDevice(device))).unwrap();
+    let device = DeviceNumber {
+        major: 4096,
+        minor: 0,
+    };
+    tree.add(
+        Tree::ROOT,
+        b"dev",
+        Inode::new(meta(), Content::CharDevice(device)),
+    )
+    .unwrap();
     let mut out = std::io::Cursor::new(Vec::new());
     let error = unicell_service::erofs::write(&tree, &mut out, &mut |_, _| {}).unwrap_err();
     assert_eq!(

@@ -1,5 +1,10 @@
 //! Packages from directories and tars: deterministic, damage found, bounds
 //! kept, starts cheap.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests, their helpers too"
+)]
 
 mod support;
 
@@ -12,7 +17,7 @@ use unicell_service::check::Warning;
 use unicell_service::inspect::{Kind as Seen, inspect};
 use unicell_service::manifest::Overrides;
 use unicell_service::package::{
-    ManifestSource, OpenError, Package, PackOptions, Packed, Part, Phase, pack_directory, pack_tar,
+    ManifestSource, OpenError, PackOptions, Package, Packed, Part, Phase, pack_directory, pack_tar,
 };
 
 struct Bench {
@@ -21,7 +26,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -30,16 +37,19 @@ impl Bench {
 
     fn output(&self, name: &str) -> (PathBuf, File) {
         let path = self.path(name);
-        let file =
-            File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .unwrap();
         (path, file)
     }
 
     /// Packs a directory that has a `service.toml`, or is told what to run.
     fn pack(&self, tree: &Path, name: &str) -> (PathBuf, Packed) {
         let (path, mut out) = self.output(name);
-        let packed =
-            pack_directory(tree, &PackOptions::default(), &mut out, &mut |_| {}).unwrap();
+        let packed = pack_directory(tree, &PackOptions::default(), &mut out, &mut |_| {}).unwrap();
         (path, packed)
     }
 }
@@ -72,10 +82,17 @@ fn directory_is_packed_and_told() {
     assert_eq!(package.manifest().entrypoint(), "/bin/hello");
     assert_eq!(package.manifest().memory(), 64 << 20);
     assert_eq!(package.image_offset(), 8192);
-    assert_eq!(package.image_offset() + package.image_len(), fs::metadata(&path).unwrap().len());
+    assert_eq!(
+        package.image_offset() + package.image_len(),
+        fs::metadata(&path).unwrap().len()
+    );
 
     let summary = inspect(&package).unwrap();
-    let paths: Vec<_> = summary.entries.iter().map(|e| (e.path.as_str(), e.kind)).collect();
+    let paths: Vec<_> = summary
+        .entries
+        .iter()
+        .map(|e| (e.path.as_str(), e.kind))
+        .collect();
     assert_eq!(
         paths,
         [
@@ -127,7 +144,10 @@ fn small_box_again(one: &Path, two: &Path) {
     }
     host_symlink("hello", two.join("bin/hi")).unwrap();
     let old = fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
-    File::open(two.join("etc/data")).unwrap().set_times(old).unwrap();
+    File::open(two.join("etc/data"))
+        .unwrap()
+        .set_times(old)
+        .unwrap();
 }
 
 #[test]
@@ -151,7 +171,11 @@ fn hard_links_devices_pipes_and_attributes_are_kept() {
         rustix::fs::mknodat(rustix::fs::CWD, tree.join(name), kind, mode, device).unwrap();
     };
     make("etc/pipe", rustix::fs::FileType::Fifo, 0);
-    make("etc/null", rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 3));
+    make(
+        "etc/null",
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::makedev(1, 3),
+    );
     make("etc/socket", rustix::fs::FileType::Socket, 0);
     let flags = rustix::fs::XattrFlags::empty();
     rustix::fs::setxattr(tree.join("etc/data"), "user.note", b"kept", flags).unwrap();
@@ -197,7 +221,8 @@ fn every_changed_byte_is_found_and_named() {
     let file = File::options().write(true).open(&damaged).unwrap();
     for at in 0..whole.len() {
         use std::os::unix::fs::FileExt;
-        file.write_all_at(&[whole[at] ^ (1 << (at % 8))], at as u64).unwrap();
+        file.write_all_at(&[whole[at] ^ (1 << (at % 8))], at as u64)
+            .unwrap();
         let error = check(&damaged).unwrap_err();
         let expected = match at {
             0..8 => None,
@@ -225,7 +250,20 @@ fn shortened_and_lengthened_packages_are_refused() {
     let (path, _) = bench.pack(&tree, "a.cell");
     let whole = read_file(&path);
     let damaged = bench.path("damaged.cell");
-    for len in [0, 1, 7, 8, 143, 144, 4095, 4096, 4097, 8191, 8192, whole.len() - 1] {
+    for len in [
+        0,
+        1,
+        7,
+        8,
+        143,
+        144,
+        4095,
+        4096,
+        4097,
+        8191,
+        8192,
+        whole.len() - 1,
+    ] {
         fs::write(&damaged, &whole[..len]).unwrap();
         check(&damaged).unwrap_err();
     }
@@ -239,13 +277,21 @@ fn shortened_and_lengthened_packages_are_refused() {
         whole.len()
     )));
     let error = Package::open(&bench.path("tree")).unwrap_err().to_string();
-    assert!(error.ends_with("cannot be read: it is not a regular file"), "{error}");
+    assert!(
+        error.ends_with("cannot be read: it is not a regular file"),
+        "{error}"
+    );
     fs::write(&damaged, "something else").unwrap();
-    assert!(check(&damaged).unwrap_err().to_string().ends_with("is not a package"));
+    assert!(
+        check(&damaged)
+            .unwrap_err()
+            .to_string()
+            .ends_with("is not a package")
+    );
 }
 
-/// A directory for records, and how often the image was really hashed is seen
-/// by damaging the image behind the record's back.
+/// Whether the image was hashed again is seen by a damaged file with a forged
+/// record: it is taken as long as the record stands, and no longer.
 #[test]
 fn record_of_a_verified_file_stands_until_the_file_changes() {
     let bench = Bench::new();
@@ -257,17 +303,14 @@ fn record_of_a_verified_file_stands_until_the_file_changes() {
     fs::set_permissions(&records, fs::Permissions::from_mode(0o700)).unwrap();
     let count = || fs::read_dir(&records).unwrap().count();
 
-    // Just written: it may still change without a trace, so nothing is kept.
-    set_settled(&path);
+    wait_until_settled(&path);
     Package::open_verified(&path, Some(&records)).unwrap();
     assert_eq!(count(), 1);
-    // With a record of it, a file is taken at its word. The record of a
-    // damaged file can only be had by forging it.
     let damaged = bench.path("damaged.cell");
     let mut bytes = read_file(&path);
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(&damaged, &bytes).unwrap();
-    set_settled(&damaged);
+    wait_until_settled(&damaged);
     Package::open_verified(&damaged, Some(&records)).unwrap_err();
     assert_eq!(count(), 1);
     let forged = forge(&records, &path, &damaged);
@@ -292,7 +335,7 @@ fn record_of_a_verified_file_stands_until_the_file_changes() {
 
 /// Waits until the file's last change is older than what a record needs: a
 /// condition on the clock that the rule itself is about.
-fn set_settled(path: &Path) {
+fn wait_until_settled(path: &Path) {
     let meta = fs::metadata(path).unwrap();
     let changed = std::time::Duration::new(meta.ctime() as u64, meta.ctime_nsec() as u32);
     let settled = std::time::SystemTime::UNIX_EPOCH + changed + unicell_service::verified::SETTLED;
@@ -309,8 +352,14 @@ fn forge(records: &Path, from: &Path, as_if: &Path) -> PathBuf {
     };
     let mut record = read_file(&name(from));
     let meta = fs::metadata(as_if).unwrap();
-    let fields =
-        [meta.ino() as i64, meta.size() as i64, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()];
+    let fields = [
+        meta.ino() as i64,
+        meta.size() as i64,
+        meta.mtime(),
+        meta.mtime_nsec(),
+        meta.ctime(),
+        meta.ctime_nsec(),
+    ];
     for (at, field) in (16..).step_by(8).zip(fields) {
         record[at..at + 8].copy_from_slice(&field.to_le_bytes());
     }
@@ -326,7 +375,8 @@ fn caller_overrides_the_manifest() {
     let options = PackOptions {
         manifest: ManifestSource::Text {
             name: "other.toml".to_owned(),
-            bytes: b"entrypoint = \"/bin/hi\"\nargs = [\"x\"]\nenv = { A = \"1\", B = \"2\" }".to_vec(),
+            bytes: b"entrypoint = \"/bin/hi\"\nargs = [\"x\"]\nenv = { A = \"1\", B = \"2\" }"
+                .to_vec(),
         },
         overrides: Overrides {
             args: Some(vec![]),
@@ -366,10 +416,18 @@ fn missing_and_wrong_manifests_are_told() {
     );
     assert!(pack("\nentrypoint = 3").starts_with("service.toml:2:14: "));
     fs::remove_file(tree.join("service.toml")).unwrap();
-    let error = pack_directory(&tree.join("nowhere"), &PackOptions::default(), &mut out, &mut |_| {})
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("nowhere cannot be read: No such file"), "{error}");
+    let error = pack_directory(
+        &tree.join("nowhere"),
+        &PackOptions::default(),
+        &mut out,
+        &mut |_| {},
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(
+        error.contains("nowhere cannot be read: No such file"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -388,13 +446,21 @@ fn warnings_name_what_will_not_work() {
     .unwrap();
     fs::write(tree.join("bin/cut"), &read_file(Path::new("/bin/ls"))[..64]).unwrap();
     for name in ["arm", "cut"] {
-        fs::set_permissions(tree.join("bin").join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(
+            tree.join("bin").join(name),
+            fs::Permissions::from_mode(0o755),
+        )
+        .unwrap();
     }
     fs::set_permissions(tree.join("bin/ls"), fs::Permissions::from_mode(0o4755)).unwrap();
     host_symlink("/home/author/lib.so", tree.join("usr/out")).unwrap();
     host_symlink("/proc/mounts", tree.join("usr/fine")).unwrap();
     host_symlink("/bin/hello", tree.join("usr/fine-too")).unwrap();
-    fs::write(tree.join("service.toml"), "entrypoint = \"/etc/data\"\nworkdir = \"/srv\"").unwrap();
+    fs::write(
+        tree.join("service.toml"),
+        "entrypoint = \"/etc/data\"\nworkdir = \"/srv\"",
+    )
+    .unwrap();
     let (_, packed) = bench.pack(&tree, "a.cell");
     let texts: Vec<_> = packed.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -423,7 +489,11 @@ fn warnings_name_what_will_not_work() {
     fs::set_permissions(tree.join("bin/ls"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::create_dir_all(tree.join("lib64")).unwrap();
     fs::create_dir_all(tree.join("lib/x86_64-linux-gnu")).unwrap();
-    fs::copy("/lib64/ld-linux-x86-64.so.2", tree.join("lib64/ld-linux-x86-64.so.2")).unwrap();
+    fs::copy(
+        "/lib64/ld-linux-x86-64.so.2",
+        tree.join("lib64/ld-linux-x86-64.so.2"),
+    )
+    .unwrap();
     for name in ["libselinux.so.1", "libc.so.6", "libpcre2-8.so.0"] {
         let path = Path::new("lib/x86_64-linux-gnu").join(name);
         fs::copy(Path::new("/").join(&path), tree.join(&path)).unwrap();
@@ -453,22 +523,32 @@ fn fifty_thousand_files_are_packed_with_progress() {
         let bytes = (n % 40_000).to_le_bytes().repeat(25);
         header.set_size(100);
         header.set_mode(0o755);
+        header.set_uid(0);
+        header.set_gid(0);
         builder
             .append_data(&mut header, format!("d{}/f{n}", n % 100), &bytes[..])
             .unwrap();
     }
     builder.into_inner().unwrap().into_inner().unwrap();
     let options = PackOptions {
-        overrides: Overrides { entrypoint: Some("/d1/f1".to_owned()), ..Overrides::default() },
+        overrides: Overrides {
+            entrypoint: Some("/d1/f1".to_owned()),
+            ..Overrides::default()
+        },
         ..PackOptions::default()
     };
     let (path, mut out) = bench.output("a.cell");
     let mut last = Vec::new();
-    let packed = pack_tar(File::open(&tar).unwrap(), &options, &mut out, &mut |progress| {
-        if progress.done == progress.total {
-            last.push(progress.phase);
-        }
-    })
+    let packed = pack_tar(
+        File::open(&tar).unwrap(),
+        &options,
+        &mut out,
+        &mut |progress| {
+            if progress.done == progress.total {
+                last.push(progress.phase);
+            }
+        },
+    )
     .unwrap();
     last.dedup();
     assert_eq!(last, [Phase::Copy, Phase::Hash]);

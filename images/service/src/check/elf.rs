@@ -71,7 +71,11 @@ fn foreign(start: &[u8]) -> Option<String> {
     if ident(4) == Some(elf::ELFCLASS64.0) && little && machine == elf::EM_X86_64.0 {
         return None;
     }
-    let machine = if little { machine } else { machine.swap_bytes() };
+    let machine = if little {
+        machine
+    } else {
+        machine.swap_bytes()
+    };
     Some(match elf::Machine(machine) {
         elf::EM_386 => "32-bit x86".to_owned(),
         elf::EM_X86_64 => "x86-64 with 32-bit pointers".to_owned(),
@@ -104,36 +108,68 @@ fn program(file: File<'_>) -> Option<Program> {
             _ => {}
         }
     }
-    let executable = header.e_type(endian) == elf::ET_EXEC;
     let mut pie = false;
     if let Some(dynamic) = dynamic {
-        let value = |tag| dynamic.iter().find(|d| d.d_tag(endian) == tag).map(|d| d.d_val(endian));
-        pie = value(elf::DT_FLAGS_1).is_some_and(|flags| flags & u64::from(elf::DF_1_PIE.0) != 0);
-        let strings = value(elf::DT_STRTAB).and_then(|address| offset(segments, endian, address));
-        let texts = |tag| -> Option<Vec<Vec<u8>>> {
-            dynamic
-                .iter()
-                .take_while(|d| d.d_tag(endian) != elf::DT_NULL)
-                .filter(|d| d.d_tag(endian) == tag)
-                .take(MAX_NEEDED)
-                .map(|d| text(file, strings?.checked_add(d.d_val(endian))?))
-                .collect()
+        let dynamic = Dynamic {
+            file,
+            endian,
+            segments,
+            entries: dynamic,
         };
-        program.needed = texts(elf::DT_NEEDED)?;
-        let mut paths = texts(elf::DT_RUNPATH)?;
-        if paths.is_empty() {
-            paths = texts(elf::DT_RPATH)?;
-        }
-        program.search = paths
-            .iter()
-            .flat_map(|path| path.split(|byte| *byte == b':'))
-            .filter(|path| !path.is_empty())
-            .map(<[u8]>::to_vec)
-            .take(MAX_NEEDED)
-            .collect();
+        let flags = dynamic.value(elf::DT_FLAGS_1).unwrap_or_default();
+        pie = flags & elf::DF_1_PIE.0 != 0;
+        program.needed = dynamic.texts(elf::DT_NEEDED)?;
+        program.search = dynamic.search()?;
     }
+    let executable = header.e_type(endian) == elf::ET_EXEC;
     program.runnable = executable || pie || program.interpreter.is_some();
     Some(program)
+}
+
+/// A dynamic section, and what is needed to read the strings it names.
+struct Dynamic<'a> {
+    file: File<'a>,
+    endian: Endianness,
+    segments: &'a [elf::ProgramHeader64<Endianness>],
+    entries: &'a [elf::Dyn64<Endianness>],
+}
+
+impl Dynamic<'_> {
+    /// The values with a tag, up to the section's end.
+    fn values(&self, tag: elf::DynamicTag) -> impl Iterator<Item = u64> {
+        let endian = self.endian;
+        self.entries
+            .iter()
+            .take_while(move |entry| entry.d_tag(endian) != elf::DT_NULL)
+            .filter(move |entry| entry.d_tag(endian) == tag)
+            .map(move |entry| entry.d_val(endian))
+    }
+
+    fn value(&self, tag: elf::DynamicTag) -> Option<u64> {
+        self.values(tag).next()
+    }
+
+    /// The strings with a tag; nothing if one cannot be read.
+    fn texts(&self, tag: elf::DynamicTag) -> Option<Vec<Vec<u8>>> {
+        let table = self
+            .value(elf::DT_STRTAB)
+            .and_then(|address| offset(self.segments, self.endian, address));
+        let read = |at: u64| text(self.file, table?.checked_add(at)?);
+        self.values(tag).take(MAX_NEEDED).map(read).collect()
+    }
+
+    /// The directories of the run path.
+    fn search(&self) -> Option<Vec<Vec<u8>>> {
+        let mut paths = self.texts(elf::DT_RUNPATH)?;
+        if paths.is_empty() {
+            paths = self.texts(elf::DT_RPATH)?;
+        }
+        let directories = paths
+            .iter()
+            .flat_map(|path| path.split(|byte| *byte == b':'));
+        let named = directories.filter(|path| !path.is_empty());
+        Some(named.take(MAX_NEEDED).map(<[u8]>::to_vec).collect())
+    }
 }
 
 /// Where in the file an address is loaded from.
@@ -142,11 +178,16 @@ fn offset(
     endian: Endianness,
     address: u64,
 ) -> Option<u64> {
-    segments.iter().filter(|s| s.p_type(endian) == elf::PT_LOAD).find_map(|segment| {
-        let within = address.checked_sub(segment.p_vaddr(endian))?;
-        let inside = within < segment.p_filesz(endian);
-        inside.then(|| segment.p_offset(endian).checked_add(within)).flatten()
-    })
+    segments
+        .iter()
+        .filter(|s| s.p_type(endian) == elf::PT_LOAD)
+        .find_map(|segment| {
+            let within = address.checked_sub(segment.p_vaddr(endian))?;
+            let inside = within < segment.p_filesz(endian);
+            inside
+                .then(|| segment.p_offset(endian).checked_add(within))
+                .flatten()
+        })
 }
 
 /// The string at an offset, up to its NUL.

@@ -41,13 +41,19 @@ impl<'a> Libraries<'a> {
             search.extend(path.split([':', ';']).map(|dir| dir.as_bytes().to_vec()));
         }
         configured(tree, &mut search);
-        Self { tree, search, read: HashMap::new() }
+        Self {
+            tree,
+            search,
+            read: HashMap::new(),
+        }
     }
 
     /// Checks a program and all that it needs. Libraries by themselves are not
     /// checked: they may be found by way of what loads them.
     pub(super) fn check(&mut self, path: &[u8], program: &Program, warnings: &mut Vec<Warning>) {
-        let Some(interpreter) = &program.interpreter else { return };
+        let Some(interpreter) = &program.interpreter else {
+            return;
+        };
         if self.tree.resolve(interpreter).is_err() {
             warnings.push(Warning::InterpreterMissing {
                 path: display(path),
@@ -93,11 +99,15 @@ impl<'a> Libraries<'a> {
             return file(name.to_vec());
         }
         let directories = own.iter().chain(inherited).chain(&self.search);
-        directories.map(|dir| [dir, &b"/"[..], name].concat()).find_map(file)
+        directories
+            .map(|dir| [dir, &b"/"[..], name].concat())
+            .find_map(file)
     }
 
     fn library(&mut self, id: InodeId) -> Option<Program> {
-        let Content::File(source) = &self.tree.inode(id).content else { return None };
+        let Content::File(source) = &self.tree.inode(id).content else {
+            return None;
+        };
         let read = || match elf::read(source) {
             Ok(Read::Elf(program)) => Some(program),
             _ => None,
@@ -111,7 +121,9 @@ fn expand(search: &[Vec<u8>], file: &[u8]) -> Vec<Vec<u8>> {
     let slash = file.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
     let origin = &file[..slash];
     let replaced = |path: &[u8]| {
-        let rest = path.strip_prefix(b"$ORIGIN").or_else(|| path.strip_prefix(b"${ORIGIN}"));
+        let rest = path
+            .strip_prefix(b"$ORIGIN")
+            .or_else(|| path.strip_prefix(b"${ORIGIN}"));
         rest.map_or_else(|| path.to_vec(), |rest| [origin, rest].concat())
     };
     search.iter().map(|path| replaced(path)).collect()
@@ -133,8 +145,12 @@ fn configured(tree: &Tree, search: &mut Vec<Vec<u8>>) {
         );
     }
     for id in files.into_iter().flatten() {
-        let Content::File(source) = &tree.inode(id).content else { continue };
-        let Ok(text) = source.read_to_vec(MAX_CONFIG) else { continue };
+        let Content::File(source) = &tree.inode(id).content else {
+            continue;
+        };
+        let Ok(text) = source.read_to_vec(MAX_CONFIG) else {
+            continue;
+        };
         let directories = text
             .split(|byte| matches!(byte, b'\n' | b':' | b' ' | b'\t'))
             .filter(|dir| dir.starts_with(b"/"));

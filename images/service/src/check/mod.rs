@@ -21,21 +21,23 @@ pub fn check(tree: &Tree, manifest: &Manifest) -> Vec<Warning> {
     for (path, id) in tree.walk() {
         let inode = tree.inode(id);
         match &inode.content {
-            Content::Symlink(target) if target.starts_with(b"/") => {
-                if !provided(target) && tree.resolve(target).is_err() {
-                    warnings.push(Warning::DanglingLink {
-                        path: display(&path),
-                        target: display(target),
-                    });
-                }
+            Content::Symlink(target) if dangles(tree, target) => {
+                warnings.push(Warning::DanglingLink {
+                    path: display(&path),
+                    target: display(target),
+                });
             }
             Content::CharDevice(_) | Content::BlockDevice(_) => {
-                warnings.push(Warning::Device { path: display(&path) });
+                warnings.push(Warning::Device {
+                    path: display(&path),
+                });
             }
             Content::File(source) => {
                 let first = !std::mem::replace(&mut seen[id.index()], true);
                 if inode.metadata.permissions & 0o6000 != 0 {
-                    warnings.push(Warning::SetId { path: display(&path) });
+                    warnings.push(Warning::SetId {
+                        path: display(&path),
+                    });
                 }
                 if first && may_be_elf(tree, &path, id) {
                     file(&path, source, &mut libraries, &mut warnings);
@@ -45,6 +47,11 @@ pub fn check(tree: &Tree, manifest: &Manifest) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// Whether a link's target is absolute and leads to nothing.
+fn dangles(tree: &Tree, target: &[u8]) -> bool {
+    target.starts_with(b"/") && !provided(target) && tree.resolve(target).is_err()
 }
 
 /// Whether a path lies in a file system that the guest brings itself.
@@ -71,9 +78,14 @@ fn file(
     match elf::read(source) {
         Ok(Read::Elf(program)) => libraries.check(path, &program, warnings),
         Ok(Read::Foreign(machine)) => {
-            warnings.push(Warning::Architecture { path: display(path), machine });
+            warnings.push(Warning::Architecture {
+                path: display(path),
+                machine,
+            });
         }
-        Ok(Read::Broken) => warnings.push(Warning::BrokenElf { path: display(path) }),
+        Ok(Read::Broken) => warnings.push(Warning::BrokenElf {
+            path: display(path),
+        }),
         // A file that cannot be read fails the packing itself, with its name.
         Ok(Read::Script | Read::Other) | Err(_) => {}
     }
@@ -99,6 +111,8 @@ fn entrypoint(tree: &Tree, manifest: &Manifest, warnings: &mut Vec<Warning>) {
         Ok(Read::Elf(_) | Read::Other) => warnings.push(Warning::EntrypointNotProgram { path }),
     }
     if tree.resolve(manifest.workdir().as_bytes()).is_err() {
-        warnings.push(Warning::WorkdirMissing { path: manifest.workdir().to_owned() });
+        warnings.push(Warning::WorkdirMissing {
+            path: manifest.workdir().to_owned(),
+        });
     }
 }

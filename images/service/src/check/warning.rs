@@ -92,7 +92,9 @@ pub enum Warning {
 
 impl Warning {
     pub(crate) fn socket(path: &[u8]) -> Self {
-        Self::Socket { path: display(path) }
+        Self::Socket {
+            path: display(path),
+        }
     }
 }
 
@@ -109,16 +111,25 @@ impl fmt::Display for Warning {
                 write!(f, "the entrypoint {path} has no execute permission")
             }
             Self::EntrypointNotProgram { path } => {
-                write!(f, "the entrypoint {path} is neither an ELF program nor a `#!` script")
+                write!(
+                    f,
+                    "the entrypoint {path} is neither an ELF program nor a `#!` script"
+                )
             }
             Self::WorkdirMissing { path } => {
                 write!(f, "the working directory {path} is not in the box")
             }
             Self::SetId { path } => {
-                write!(f, "{path} is set-user-id or set-group-id, which means nothing in a box")
+                write!(
+                    f,
+                    "{path} is set-user-id or set-group-id, which means nothing in a box"
+                )
             }
             Self::Device { path } => {
-                write!(f, "{path} is a device node; a box has the devices of its own /dev only")
+                write!(
+                    f,
+                    "{path} is a device node; a box has the devices of its own /dev only"
+                )
             }
             Self::Socket { path } => write!(f, "{path} is a socket and was left out"),
             Self::DanglingLink { path, target } => {
@@ -129,12 +140,26 @@ impl fmt::Display for Warning {
             }
             Self::BrokenElf { path } => write!(f, "{path} is a damaged ELF file"),
             Self::InterpreterMissing { path, interpreter } => {
-                write!(f, "{path} needs the dynamic linker {interpreter}, which is not in the box")
+                write!(
+                    f,
+                    "{path} needs the dynamic linker {interpreter}, which is not in the box"
+                )
             }
-            Self::LibraryMissing { path, library, needed_by } if path == needed_by => {
-                write!(f, "{path} needs {library}, which is not where it will be looked for")
+            Self::LibraryMissing {
+                path,
+                library,
+                needed_by,
+            } if path == needed_by => {
+                write!(
+                    f,
+                    "{path} needs {library}, which is not where it will be looked for"
+                )
             }
-            Self::LibraryMissing { path, library, needed_by } => write!(
+            Self::LibraryMissing {
+                path,
+                library,
+                needed_by,
+            } => write!(
                 f,
                 "{path} needs {library} (by way of {needed_by}), which is not where it will be \
                  looked for"

@@ -37,7 +37,10 @@ pub(super) fn write(
     for (_, source) in layout.files(tree) {
         *sizes.entry(source.len()).or_default() += 1;
     }
-    let total = sizes.iter().map(|(size, count)| size.saturating_mul(u64::from(*count))).sum();
+    let total = sizes
+        .iter()
+        .map(|(size, count)| size.saturating_mul(u64::from(*count)))
+        .sum();
     let mut writer = Writer {
         out,
         progress,
@@ -53,11 +56,16 @@ pub(super) fn write(
     };
     for (id, source) in layout.files(tree).filter(|(_, source)| !source.is_empty()) {
         let alone = sizes.get(&source.len()) == Some(&1);
-        writer.file(id, source, alone).map_err(|fault| match fault {
-            Fault::Output(error) => WriteError::Output(error),
-            Fault::Source(source) => WriteError::Source { path: tree.path_of(id), source },
-            Fault::TooLarge => WriteError::TooLarge,
-        })?;
+        writer
+            .file(id, source, alone)
+            .map_err(|fault| match fault {
+                Fault::Output(error) => WriteError::Output(error),
+                Fault::Source(source) => WriteError::Source {
+                    path: tree.path_of(id),
+                    source,
+                },
+                Fault::TooLarge => WriteError::TooLarge,
+            })?;
     }
     (writer.progress)(writer.data.content_bytes, total);
     Ok(writer.data)
@@ -83,7 +91,11 @@ impl<W: Write> Writer<'_, W> {
     /// Writes one file, or finds that its contents are there already. A file
     /// that is `alone` with its size cannot be, and is not hashed.
     fn file(&mut self, id: InodeId, source: &Source, alone: bool) -> Result<(), Fault> {
-        let hash = if alone { None } else { Some(self.hash(source)?) };
+        let hash = if alone {
+            None
+        } else {
+            Some(self.hash(source)?)
+        };
         let known = hash.and_then(|hash| self.seen.get(&hash).copied());
         let block = match known {
             Some(block) => {
@@ -129,7 +141,9 @@ impl<W: Write> Writer<'_, W> {
     fn copy(&mut self, source: &Source, hash: Option<blake3::Hash>) -> Result<(), Fault> {
         let mut left = source.len();
         if hash.is_some() && left <= SMALL as u64 {
-            self.out.write_all(&self.buffer[..left as usize]).map_err(Fault::Output)?;
+            self.out
+                .write_all(&self.buffer[..left as usize])
+                .map_err(Fault::Output)?;
             self.advance(left);
         } else {
             let mut reader = source.open().map_err(Fault::Source)?;
@@ -146,11 +160,15 @@ impl<W: Write> Writer<'_, W> {
                 self.advance(read);
             }
             if hash.is_some_and(|hash| hash != hasher.finalize()) {
-                return Err(Fault::Source(io::Error::other("it changed while it was being packed")));
+                return Err(Fault::Source(io::Error::other(
+                    "it changed while it was being packed",
+                )));
             }
         }
         let padding = (source.len().next_multiple_of(BLOCK) - source.len()) as usize;
-        self.out.write_all(&[0; BLOCK as usize][..padding]).map_err(Fault::Output)
+        self.out
+            .write_all(&[0; BLOCK as usize][..padding])
+            .map_err(Fault::Output)
     }
 
     fn advance(&mut self, bytes: u64) {

@@ -24,8 +24,14 @@ pub(super) fn entries(
     parent: InodeId,
 ) -> Vec<Entry<'_>> {
     let mut all = Vec::with_capacity(names.len() + 2);
-    all.push(Entry { name: b".", id: this });
-    all.push(Entry { name: b"..", id: parent });
+    all.push(Entry {
+        name: b".",
+        id: this,
+    });
+    all.push(Entry {
+        name: b"..",
+        id: parent,
+    });
     all.extend(names.iter().map(|(name, id)| Entry { name, id: *id }));
     all.sort_unstable();
     all

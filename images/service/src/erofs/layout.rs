@@ -71,7 +71,10 @@ impl Layout {
             }
             let inode = tree.inode(id);
             if let Some(what) = unstorable(inode) {
-                return Err(WriteError::Unstorable { path: tree.path_of(id), what });
+                return Err(WriteError::Unstorable {
+                    path: tree.path_of(id),
+                    what,
+                });
             }
             let mut nlink = 1;
             if let Some(entries) = inode.entries() {
@@ -87,7 +90,15 @@ impl Layout {
             };
             self.by_id[id.index()] = self.places.len() as u32;
             let (nid, data, block) = (0, DataLayout::Plain, 0);
-            self.places.push(Place { id, parent, nid, nlink, size, data, block });
+            self.places.push(Place {
+                id,
+                parent,
+                nid,
+                nlink,
+                size,
+                data,
+                block,
+            });
         }
         Ok(())
     }
@@ -98,7 +109,11 @@ impl Layout {
         for place in &mut self.places {
             let inode = tree.inode(place.id);
             let head = head_len(inode, place);
-            let tail = if inlines(inode) { place.size % BLOCK } else { 0 };
+            let tail = if inlines(inode) {
+                place.size % BLOCK
+            } else {
+                0
+            };
             let mut len = head;
             if tail > 0 && head + tail <= BLOCK {
                 place.data = DataLayout::Inline;
@@ -144,10 +159,12 @@ impl Layout {
         &'a self,
         tree: &'a Tree,
     ) -> impl Iterator<Item = (InodeId, &'a crate::tree::Source)> {
-        self.places.iter().filter_map(|place| match &tree.inode(place.id).content {
-            Content::File(source) => Some((place.id, source)),
-            _ => None,
-        })
+        self.places
+            .iter()
+            .filter_map(|place| match &tree.inode(place.id).content {
+                Content::File(source) => Some((place.id, source)),
+                _ => None,
+            })
     }
 
     fn place_of(&self, id: InodeId) -> &Place {
@@ -160,7 +177,10 @@ impl Layout {
             Content::Directory(names) => {
                 let entries = dirent::entries(names, place.id, place.parent);
                 dirent::encode(&entries, |id| {
-                    (self.place_of(id).nid, format::file_type(&tree.inode(id).content))
+                    (
+                        self.place_of(id).nid,
+                        format::file_type(&tree.inode(id).content),
+                    )
                 })
             }
             Content::Symlink(target) => target.to_vec(),
@@ -223,7 +243,11 @@ fn inlines(inode: &Inode) -> bool {
 }
 
 fn head_len(inode: &Inode, place: &Place) -> u64 {
-    let inode_len = if format::fits_compact(inode, place.size, place.nlink) { 32 } else { 64 };
+    let inode_len = if format::fits_compact(inode, place.size, place.nlink) {
+        32
+    } else {
+        64
+    };
     inode_len + xattr::encode(&inode.xattrs).len() as u64
 }
 

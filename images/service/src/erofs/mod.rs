@@ -85,14 +85,18 @@ pub fn write<W: Write + Seek>(
     let layout = layout::Layout::of(tree)?;
     let data_start = layout.data_block();
     let seek = |out: &mut W, block: u64| {
-        out.seek(SeekFrom::Start(base + block * BLOCK)).map(drop).map_err(WriteError::Output)
+        out.seek(SeekFrom::Start(base + block * BLOCK))
+            .map(drop)
+            .map_err(WriteError::Output)
     };
 
     seek(out, data_start)?;
     let mut buffered = BufWriter::with_capacity(1 << 20, &mut *out);
     let data = data::write(tree, &layout, &mut buffered, progress)?;
     buffered.flush().map_err(WriteError::Output)?;
-    let out = buffered.into_inner().map_err(|e| WriteError::Output(e.into_error()))?;
+    let out = buffered
+        .into_inner()
+        .map_err(|e| WriteError::Output(e.into_error()))?;
     let blocks = u32::try_from(data.end_block).map_err(|_| WriteError::TooLarge)?;
 
     seek(out, 0)?;
@@ -105,7 +109,9 @@ pub fn write<W: Write + Seek>(
     superblock.encode(&mut inodes[..BLOCK as usize]);
     out.write_all(&inodes).map_err(WriteError::Output)?;
     let mut buffered = BufWriter::with_capacity(1 << 20, &mut *out);
-    layout.write_large(tree, &mut buffered).map_err(WriteError::Output)?;
+    layout
+        .write_large(tree, &mut buffered)
+        .map_err(WriteError::Output)?;
     buffered.flush().map_err(WriteError::Output)?;
     drop(buffered);
 

@@ -32,5 +32,9 @@ pub(super) fn encode(xattrs: &Xattrs) -> Vec<u8> {
 
 /// `i_xattr_icount` for that many bytes of attributes.
 pub(super) fn count(len: usize) -> u16 {
-    if len == 0 { 0 } else { ((len - HEADER) / 4 + 1) as u16 }
+    if len == 0 {
+        0
+    } else {
+        ((len - HEADER) / 4 + 1) as u16
+    }
 }

@@ -60,7 +60,11 @@ pub(super) fn path(path: &str, root_allowed: bool) -> Result<(), Fault> {
     }
     let bad = || Fault::BadPath(path.to_owned());
     let names = path.strip_prefix('/').ok_or_else(bad)?;
-    if names.split('/').any(|name| matches!(name, "" | "." | "..")) { Err(bad()) } else { Ok(()) }
+    if names.split('/').any(|name| matches!(name, "" | "." | "..")) {
+        Err(bad())
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn args(args: &[String]) -> Result<(), Fault> {
@@ -94,20 +98,33 @@ pub(super) fn env(env: &BTreeMap<String, String>) -> Result<(), Fault> {
 
 pub(super) fn strings(args: &[String], env: &BTreeMap<String, String>) -> Result<(), Fault> {
     let args: usize = args.iter().map(|arg| arg.len() + 1).sum();
-    let env: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-    if args + env > MAX_STRINGS_LEN { Err(Fault::TooLong(args + env)) } else { Ok(()) }
+    let env: usize = env
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 2)
+        .sum();
+    if args + env > MAX_STRINGS_LEN {
+        Err(Fault::TooLong(args + env))
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn memory(bytes: u64) -> Result<(), Fault> {
     let fits = (MEMORY_UNIT..=MAX_MEMORY).contains(&bytes) && bytes.is_multiple_of(MEMORY_UNIT);
-    if fits { Ok(()) } else { Err(Fault::SizeOutOfRange(bytes)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Fault::SizeOutOfRange(bytes))
+    }
 }
 
 /// Reads a size such as `256M`, `2G` or `512MiB`: powers of 1024. A unit must
 /// be there, since a bare number could mean anything.
 pub fn parse_memory(text: &str) -> Result<u64, Fault> {
     let bad = || Fault::BadSize(text.to_owned());
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let shift = match unit {
         "M" | "MiB" => 20,
@@ -121,7 +138,11 @@ pub fn parse_memory(text: &str) -> Result<u64, Fault> {
 }
 
 fn no_nul(text: &str) -> Result<(), Fault> {
-    if text.contains('\0') { Err(Fault::Nul(text.replace('\0', "\\0"))) } else { Ok(()) }
+    if text.contains('\0') {
+        Err(Fault::Nul(text.replace('\0', "\\0")))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -132,11 +153,28 @@ mod tests {
     fn memory_has_a_unit_and_is_within_bounds() {
         assert_eq!(parse_memory("256M"), Ok(256 << 20));
         assert_eq!(parse_memory("2GiB"), Ok(2 << 30));
-        for text in ["", "M", "256", "256m", "1.5G", "-1M", "+1M", "1 M", "99999999999999999999G"] {
-            assert_eq!(parse_memory(text), Err(Fault::BadSize(text.to_owned())), "{text}");
+        for text in [
+            "",
+            "M",
+            "256",
+            "256m",
+            "1.5G",
+            "-1M",
+            "+1M",
+            "1 M",
+            "99999999999999999999G",
+        ] {
+            assert_eq!(
+                parse_memory(text),
+                Err(Fault::BadSize(text.to_owned())),
+                "{text}"
+            );
         }
         assert_eq!(parse_memory("0M"), Err(Fault::SizeOutOfRange(0)));
-        assert_eq!(parse_memory("1025G"), Err(Fault::SizeOutOfRange(1025 << 30)));
+        assert_eq!(
+            parse_memory("1025G"),
+            Err(Fault::SizeOutOfRange(1025 << 30))
+        );
     }
 
     #[test]
@@ -144,8 +182,15 @@ mod tests {
         assert_eq!(path("/bin/sh", false), Ok(()));
         assert_eq!(path("/", true), Ok(()));
         for text in ["", "/", "bin/sh", "/bin/", "//bin", "/bin/../sh", "/./sh"] {
-            assert_eq!(path(text, false), Err(Fault::BadPath(text.to_owned())), "{text}");
+            assert_eq!(
+                path(text, false),
+                Err(Fault::BadPath(text.to_owned())),
+                "{text}"
+            );
         }
-        assert_eq!(path(&"/a".repeat(2048), false), Err(Fault::PathTooLong(4096)));
+        assert_eq!(
+            path(&"/a".repeat(2048), false),
+            Err(Fault::PathTooLong(4096))
+        );
     }
 }

@@ -57,7 +57,12 @@ impl File {
     pub fn parse(name: &str, bytes: &[u8]) -> Result<Self, FileError> {
         let fail = |text: &[u8], at: usize, message: String| {
             let (line, column) = position(text, at);
-            FileError { file: name.to_owned(), line, column, message }
+            FileError {
+                file: name.to_owned(),
+                line,
+                column,
+                message,
+            }
         };
         if bytes.len() > MAX_FILE_LEN {
             let message = format!("the file is larger than {MAX_FILE_LEN} bytes");
@@ -69,9 +74,9 @@ impl File {
             let at = error.span().map_or(0, |span| span.start);
             fail(bytes, at, error.message().to_owned())
         })?;
-        written.checked().map_err(|(field, span, fault)| {
-            fail(bytes, span.start, format!("{field}: {fault}"))
-        })
+        written
+            .checked()
+            .map_err(|(field, span, fault)| fail(bytes, span.start, format!("{field}: {fault}")))
     }
 }
 
@@ -79,11 +84,17 @@ type Placed = (&'static str, Range<usize>, Fault);
 
 impl Written {
     fn checked(self) -> Result<File, Placed> {
-        let memory = check("memory", self.memory.as_ref(), |text| bounds::parse_memory(text))?;
-        check("entrypoint", self.entrypoint.as_ref(), |path| bounds::path(path, false))?;
+        let memory = check("memory", self.memory.as_ref(), |text| {
+            bounds::parse_memory(text)
+        })?;
+        check("entrypoint", self.entrypoint.as_ref(), |path| {
+            bounds::path(path, false)
+        })?;
         check("args", self.args.as_ref(), |args| bounds::args(args))?;
         check("env", self.env.as_ref(), bounds::env)?;
-        check("workdir", self.workdir.as_ref(), |path| bounds::path(path, true))?;
+        check("workdir", self.workdir.as_ref(), |path| {
+            bounds::path(path, true)
+        })?;
         Ok(File {
             entrypoint: self.entrypoint.map(Spanned::into_inner),
             args: self.args.map(Spanned::into_inner).unwrap_or_default(),
@@ -100,15 +111,26 @@ fn check<T, V>(
     check: impl FnOnce(&T) -> Result<V, Fault>,
 ) -> Result<Option<V>, Placed> {
     let Some(value) = value else { return Ok(None) };
-    check(value.get_ref()).map(Some).map_err(|fault| (field, value.span(), fault))
+    check(value.get_ref())
+        .map(Some)
+        .map_err(|fault| (field, value.span(), fault))
 }
 
 /// Line and column of a byte, both counted from 1.
 fn position(text: &[u8], at: usize) -> (usize, usize) {
     let before = &text[..at.min(text.len())];
-    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line_start = before
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |at| at + 1);
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    (line, String::from_utf8_lossy(&before[line_start..]).chars().count() + 1)
+    (
+        line,
+        String::from_utf8_lossy(&before[line_start..])
+            .chars()
+            .count()
+            + 1,
+    )
 }
 
 #[cfg(test)]
@@ -116,7 +138,9 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        File::parse("service.toml", text.as_bytes()).unwrap_err().to_string()
+        File::parse("service.toml", text.as_bytes())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -164,7 +188,10 @@ PATH = "/usr/bin"
             "service.toml:1:14: invalid type: integer `3`, expected a string"
         );
         assert!(error("env = { \"a=b\" = \"\" }").starts_with("service.toml:1:7: env: `a=b`"));
-        assert_eq!(error("entrypoint = \"/x\nargs"), "?");
+        assert_eq!(
+            error("args = []\nargs = []"),
+            "service.toml:2:1: duplicate key"
+        );
         let error = File::parse("x", b"a = 1 # \xff").unwrap_err();
         assert_eq!(error.to_string(), "x:1:9: this is not UTF-8");
     }

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use bounds::{
-    DEFAULT_MEMORY, Fault, MAX_ARGUMENT_LEN, MAX_MEMORY, MAX_STRINGS, MAX_STRINGS_LEN,
-    MEMORY_UNIT, parse_memory,
+    DEFAULT_MEMORY, Fault, MAX_ARGUMENT_LEN, MAX_MEMORY, MAX_STRINGS, MAX_STRINGS_LEN, MEMORY_UNIT,
+    parse_memory,
 };
 pub use file::{File, FileError, MAX_FILE_LEN};
 
@@ -73,7 +73,12 @@ impl Manifest {
     /// The manifest that a file and a caller's overrides give together.
     pub fn new(file: File, overrides: &Overrides) -> Result<Self, ManifestError> {
         let mut env = file.env;
-        env.extend(overrides.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        env.extend(
+            overrides
+                .env
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         let manifest = Self {
             entrypoint: overrides
                 .entrypoint
@@ -82,7 +87,11 @@ impl Manifest {
                 .ok_or(ManifestError::NoEntrypoint)?,
             args: overrides.args.clone().unwrap_or(file.args),
             env,
-            workdir: overrides.workdir.clone().or(file.workdir).unwrap_or_else(|| "/".to_owned()),
+            workdir: overrides
+                .workdir
+                .clone()
+                .or(file.workdir)
+                .unwrap_or_else(|| "/".to_owned()),
             memory: overrides.memory.or(file.memory).unwrap_or(DEFAULT_MEMORY),
         };
         manifest.check()?;
@@ -113,8 +122,20 @@ impl Manifest {
             workdir: String,
             memory: u64,
         }
-        let Json { entrypoint, args, env, workdir, memory } = serde_json::from_slice(json)?;
-        let manifest = Self { entrypoint, args, env, workdir, memory };
+        let Json {
+            entrypoint,
+            args,
+            env,
+            workdir,
+            memory,
+        } = serde_json::from_slice(json)?;
+        let manifest = Self {
+            entrypoint,
+            args,
+            env,
+            workdir,
+            memory,
+        };
         manifest.check()?;
         if manifest.to_json() != json {
             return Err(ManifestError::NotCanonical);

@@ -50,7 +50,9 @@ impl FromStr for PackageId {
     type Err = BadPackageId;
 
     fn from_str(text: &str) -> Result<Self, BadPackageId> {
-        blake3::Hash::from_hex(text).map(|hash| Self(hash.into())).map_err(|_| BadPackageId)
+        blake3::Hash::from_hex(text)
+            .map(|hash| Self(hash.into()))
+            .map_err(|_| BadPackageId)
     }
 }
 
@@ -147,6 +149,10 @@ impl Header {
             return Err(HeaderFault::Damaged);
         }
         let (expected, id) = header.encode();
-        if expected == *page { Ok((header, id)) } else { Err(HeaderFault::Damaged) }
+        if expected == *page {
+            Ok((header, id))
+        } else {
+            Err(HeaderFault::Damaged)
+        }
     }
 }

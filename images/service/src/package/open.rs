@@ -102,10 +102,22 @@ pub struct Package {
 impl Package {
     /// Opens a package and checks all of it but the image.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let file = open_file(path).map_err(|source| OpenError::Read {
+            path: path.display().to_string(),
+            source,
+        })?;
+        Self::from_file(file, path)
+    }
+
+    /// Takes a file that is open for reading, and checks what
+    /// [`Package::open`] checks; `path` is what errors call it.
+    pub fn from_file(file: File, path: &Path) -> Result<Self, OpenError> {
         let name = || path.display().to_string();
-        let fail = |source| OpenError::Read { path: name(), source };
-        let file = open_file(path).map_err(fail)?;
-        let len = file.metadata().map_err(fail)?.len();
+        let fail = |source| OpenError::Read {
+            path: name(),
+            source,
+        };
+        let len = regular_len(&file).map_err(fail)?;
         // One read takes in nearly every manifest.
         let mut start = vec![0; (2 * PAGE).min(len) as usize];
         file.read_exact_at(&mut start, 0).map_err(fail)?;
@@ -114,7 +126,8 @@ impl Package {
         if start.len() < offset as usize {
             let read = start.len();
             start.resize(offset as usize, 0);
-            file.read_exact_at(&mut start[read..], read as u64).map_err(fail)?;
+            file.read_exact_at(&mut start[read..], read as u64)
+                .map_err(fail)?;
         }
         let rest = &start[Header::MANIFEST_OFFSET as usize..offset as usize];
         let (json, padding) = rest.split_at(header.manifest_len as usize);
@@ -125,9 +138,17 @@ impl Package {
         if padding.iter().any(|byte| *byte != 0) {
             return Err(damaged(Part::Padding));
         }
-        let manifest = Manifest::from_json(json)
-            .map_err(|source| OpenError::Manifest { path: name(), source })?;
-        Ok(Self { path: path.to_owned(), file, header, manifest, id })
+        let manifest = Manifest::from_json(json).map_err(|source| OpenError::Manifest {
+            path: name(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            header,
+            manifest,
+            id,
+        })
     }
 
     /// Opens a package and makes sure of its image too: by a record in
@@ -141,14 +162,26 @@ impl Package {
 
     /// Hashes the whole image and compares.
     pub fn verify_image(&self) -> Result<(), OpenError> {
-        let fail = |source| OpenError::Read { path: self.path.display().to_string(), source };
+        let fail = |source| OpenError::Read {
+            path: self.path.display().to_string(),
+            source,
+        };
         let mut hasher = blake3::Hasher::new();
-        hash_range(&self.file, self.image_offset(), self.image_len(), &mut hasher, &mut |_| {})
-            .map_err(fail)?;
+        hash_range(
+            &self.file,
+            self.image_offset(),
+            self.image_len(),
+            &mut hasher,
+            &mut |_| {},
+        )
+        .map_err(fail)?;
         if hasher.finalize() == self.header.image_hash {
             return Ok(());
         }
-        Err(OpenError::Damaged { path: self.path.display().to_string(), part: Part::Image })
+        Err(OpenError::Damaged {
+            path: self.path.display().to_string(),
+            part: Part::Image,
+        })
     }
 
     /// The package's name.
@@ -187,14 +220,18 @@ impl Package {
     }
 }
 
-/// Opens a regular file; a FIFO or a device under the name neither blocks nor
-/// is read.
+/// Opens without waiting for a writer, should the name be a pipe's.
 fn open_file(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
+/// The length of a regular file; a pipe or a device is refused.
+fn regular_len(file: &File) -> io::Result<u64> {
+    let found = file.metadata()?;
+    if found.is_file() {
+        return Ok(found.len());
     }
     Err(io::Error::other("it is not a regular file"))
 }
@@ -206,12 +243,22 @@ fn decode_header(path: &Path, start: &[u8], len: u64) -> Result<(Header, Package
     page[..read].copy_from_slice(&start[..read]);
     let (header, id) = Header::decode(&page).map_err(|fault| match fault {
         HeaderFault::NotAPackage => OpenError::NotAPackage { path: path() },
-        HeaderFault::Version(version) => OpenError::Version { path: path(), version },
-        HeaderFault::Damaged => OpenError::Damaged { path: path(), part: Part::Header },
+        HeaderFault::Version(version) => OpenError::Version {
+            path: path(),
+            version,
+        },
+        HeaderFault::Damaged => OpenError::Damaged {
+            path: path(),
+            part: Part::Header,
+        },
     })?;
     if len != header.file_len() {
         let expected = header.file_len();
-        return Err(OpenError::Length { path: path(), found: len, expected });
+        return Err(OpenError::Length {
+            path: path(),
+            found: len,
+            expected,
+        });
     }
     Ok((header, id))
 }

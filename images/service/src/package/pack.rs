@@ -153,24 +153,29 @@ fn pack_tree(
     let manifest = Manifest::new(file, &options.overrides)?;
     let warnings = check::check(&tree, &manifest);
     let (id, sizes) = write(&tree, &manifest, out, progress)?;
-    Ok(Packed { id, warnings, sizes, manifest })
+    Ok(Packed {
+        id,
+        warnings,
+        sizes,
+        manifest,
+    })
 }
 
 /// Takes the manifest's file out of the tree, and reads the one that counts.
-fn manifest_file(
-    tree: &mut Tree,
-    source: &ManifestSource,
-) -> Result<manifest::File, PackError> {
+fn manifest_file(tree: &mut Tree, source: &ManifestSource) -> Result<manifest::File, PackError> {
     let in_tree = tree.remove(Tree::ROOT, MANIFEST_NAME.as_bytes());
     match (source, in_tree) {
         (ManifestSource::Text { name, bytes }, _) => Ok(manifest::File::parse(name, bytes)?),
         (ManifestSource::InTree, None) => Ok(manifest::File::default()),
         (ManifestSource::InTree, Some(id)) => {
             let Content::File(source) = &tree.inode(id).content else {
-                return Err(PackError::ReadManifest(io::Error::other("it is not a regular file")));
+                return Err(PackError::ReadManifest(io::Error::other(
+                    "it is not a regular file",
+                )));
             };
-            let bytes =
-                source.read_to_vec(MAX_FILE_LEN as u64).map_err(PackError::ReadManifest)?;
+            let bytes = source
+                .read_to_vec(MAX_FILE_LEN as u64)
+                .map_err(PackError::ReadManifest)?;
             Ok(manifest::File::parse(MANIFEST_NAME, &bytes)?)
         }
     }
@@ -190,17 +195,27 @@ fn write(
         image_hash: blake3::Hash::from_bytes([0; 32]),
     };
     out.set_len(0).map_err(PackError::Output)?;
-    out.seek(SeekFrom::Start(Header::MANIFEST_OFFSET)).map_err(PackError::Output)?;
+    out.seek(SeekFrom::Start(Header::MANIFEST_OFFSET))
+        .map_err(PackError::Output)?;
     out.write_all(&json).map_err(PackError::Output)?;
     let offset = header.image_offset();
-    out.seek(SeekFrom::Start(offset)).map_err(PackError::Output)?;
+    out.seek(SeekFrom::Start(offset))
+        .map_err(PackError::Output)?;
     let image = erofs::write(tree, out, &mut |done, total| {
-        progress(Progress { phase: Phase::Copy, done, total });
+        progress(Progress {
+            phase: Phase::Copy,
+            done,
+            total,
+        });
     })?;
 
     let mut hasher = blake3::Hasher::new();
     hash_range(out, offset, image.len, &mut hasher, &mut |done| {
-        progress(Progress { phase: Phase::Hash, done, total: image.len });
+        progress(Progress {
+            phase: Phase::Hash,
+            done,
+            total: image.len,
+        });
     })
     .map_err(PackError::Output)?;
     header.image_len = image.len;

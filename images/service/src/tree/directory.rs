@@ -55,11 +55,15 @@ pub fn read_directory(
         links: HashMap::new(),
         todo: vec![(dir.to_owned(), Vec::new(), Tree::ROOT)],
     };
+    walk.tree.inode_mut(Tree::ROOT).xattrs = xattrs(dir)?;
     while let Some((host, path, id)) = walk.todo.pop() {
         walk.directory(&host, &path, id)?;
     }
     walk.sockets.sort();
-    Ok(DirectoryTree { tree: walk.tree, sockets: walk.sockets })
+    Ok(DirectoryTree {
+        tree: walk.tree,
+        sockets: walk.sockets,
+    })
 }
 
 struct Walk {
@@ -106,7 +110,10 @@ impl Walk {
         }
         let name = name.as_bytes();
         if let Some(first) = self.links.get(&place) {
-            return self.tree.link(parent, name, *first).map_err(|fault| fault.at(&path));
+            return self
+                .tree
+                .link(parent, name, *first)
+                .map_err(|fault| fault.at(&path));
         }
         let Some(content) = content(&host, found)? else {
             self.sockets.push(path);
@@ -115,7 +122,10 @@ impl Walk {
         let is_directory = found.is_dir();
         let mut inode = Inode::new(metadata(found, self.ownership), content);
         inode.xattrs = xattrs(&host)?;
-        let id = self.tree.add(parent, name, inode).map_err(|fault| fault.at(&path))?;
+        let id = self
+            .tree
+            .add(parent, name, inode)
+            .map_err(|fault| fault.at(&path))?;
         if is_directory {
             self.todo.push((host, path, id));
         } else if found.nlink() > 1 {
@@ -155,19 +165,27 @@ fn metadata(found: &fs::Metadata, ownership: Ownership) -> Metadata {
         Ownership::Root => (0, 0),
         Ownership::Keep => (found.uid(), found.gid()),
     };
-    Metadata { permissions: (found.mode() & 0o7777) as u16, uid, gid, mtime_ns: 0 }
+    Metadata {
+        permissions: (found.mode() & 0o7777) as u16,
+        uid,
+        gid,
+        mtime_ns: 0,
+    }
 }
 
 fn xattrs(host: &Path) -> Result<Xattrs, TreeError> {
     let mut kept = Xattrs::new();
-    let len = match rustix::fs::llistxattr(host, &mut [0_u8; 0]) {
+    let len = match rustix::fs::llistxattr_query(host) {
         Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(kept),
         Ok(len) => len,
         Err(error) => return Err(read_error(host, error.into())),
     };
     let mut names = vec![0; len];
     let len = rustix::fs::llistxattr(host, &mut names).map_err(|e| read_error(host, e.into()))?;
-    for name in names[..len].split(|byte| *byte == 0).filter(|name| xattr::kept(name)) {
+    for name in names[..len]
+        .split(|byte| *byte == 0)
+        .filter(|name| xattr::kept(name))
+    {
         // The largest value that Linux has (XATTR_SIZE_MAX).
         let mut value = vec![0; 64 << 10];
         match rustix::fs::lgetxattr(host, name, &mut value) {
@@ -181,5 +199,8 @@ fn xattrs(host: &Path) -> Result<Xattrs, TreeError> {
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> TreeError {
-    TreeError::Read { path: super::display(path.as_os_str().as_bytes()), source }
+    TreeError::Read {
+        path: super::display(path.as_os_str().as_bytes()),
+        source,
+    }
 }

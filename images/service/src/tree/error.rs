@@ -110,6 +110,9 @@ pub enum EntryFault {
 impl EntryFault {
     /// The fault together with the entry it is about.
     pub(crate) fn at(self, path: &[u8]) -> TreeError {
-        TreeError::Entry { path: super::display(path), fault: self }
+        TreeError::Entry {
+            path: super::display(path),
+            fault: self,
+        }
     }
 }

@@ -39,7 +39,10 @@ pub struct Limits {
 impl Default for Limits {
     /// A million inodes, 64 GiB of contents.
     fn default() -> Self {
-        Self { entries: 1_000_000, bytes: 64 << 30 }
+        Self {
+            entries: 1_000_000,
+            bytes: 64 << 30,
+        }
     }
 }
 
@@ -108,7 +111,11 @@ pub struct Inode {
 impl Inode {
     /// An inode without extended attributes.
     pub fn new(metadata: Metadata, content: Content) -> Self {
-        Self { metadata, xattrs: Xattrs::default(), content }
+        Self {
+            metadata,
+            xattrs: Xattrs::default(),
+            content,
+        }
     }
 
     /// An empty directory.
@@ -139,7 +146,11 @@ impl Tree {
 
     /// A tree of an empty root directory.
     pub fn new(root: Metadata, limits: Limits) -> Self {
-        Self { inodes: vec![Inode::directory(root)], limits, bytes: 0 }
+        Self {
+            inodes: vec![Inode::directory(root)],
+            limits,
+            bytes: 0,
+        }
     }
 
     /// An inode by its id. Ids belong to the tree that gave them out.
@@ -169,10 +180,14 @@ impl Tree {
             self.bytes = self.bytes.saturating_add(source.len());
         }
         if self.bytes > self.limits.bytes {
-            return Err(EntryFault::TooManyBytes { limit: self.limits.bytes });
+            return Err(EntryFault::TooManyBytes {
+                limit: self.limits.bytes,
+            });
         }
         if self.inodes.len() >= self.limits.entries as usize {
-            return Err(EntryFault::TooManyEntries { limit: self.limits.entries });
+            return Err(EntryFault::TooManyEntries {
+                limit: self.limits.entries,
+            });
         }
         if let Content::Symlink(target) = &inode.content {
             path::check_target(target)?;
@@ -225,14 +240,18 @@ impl Tree {
     /// Every name in the tree, each directory before what is in it, siblings
     /// in order. An inode with several names comes several times.
     pub fn walk(&self) -> Walk<'_> {
-        Walk { tree: self, stack: vec![(Vec::new(), Self::ROOT)] }
+        Walk {
+            tree: self,
+            stack: vec![(Vec::new(), Self::ROOT)],
+        }
     }
 
     /// A path under which an inode is found, for messages.
     pub fn path_of(&self, id: InodeId) -> String {
-        self.walk()
-            .find(|(_, found)| *found == id)
-            .map_or_else(|| "an entry without a name".to_owned(), |(path, _)| display(&path))
+        self.walk().find(|(_, found)| *found == id).map_or_else(
+            || "an entry without a name".to_owned(),
+            |(path, _)| display(&path),
+        )
     }
 }
 

@@ -37,7 +37,9 @@ impl<'a> BoxPath<'a> {
 
     /// The last name and those that lead to it; nothing for the root itself.
     pub fn split_last(&self) -> Option<(&'a [u8], &[&'a [u8]])> {
-        self.names.split_last().map(|(last, parents)| (*last, parents))
+        self.names
+            .split_last()
+            .map(|(last, parents)| (*last, parents))
     }
 
     /// The names from the root down.
@@ -51,7 +53,11 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), EntryFault> {
         return Err(EntryFault::NameTooLong(name.len()));
     }
     let bad = matches!(name, b"" | b"." | b"..") || name.iter().any(|b| matches!(b, b'/' | 0));
-    if bad { Err(EntryFault::BadName) } else { Ok(()) }
+    if bad {
+        Err(EntryFault::BadName)
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn check_target(target: &[u8]) -> Result<(), EntryFault> {
@@ -81,8 +87,14 @@ mod tests {
         assert_eq!(path.names(), [&b"usr"[..], b"lib"]);
         assert_eq!(BoxPath::parse(b"./").unwrap().split_last(), None);
         assert_eq!(BoxPath::parse(b"usr/../../etc"), Err(EntryFault::DotDot));
-        assert_eq!(BoxPath::parse(&[b'a'; 256]), Err(EntryFault::NameTooLong(256)));
-        assert_eq!(BoxPath::parse(&b"a/".repeat(2048)), Err(EntryFault::PathTooLong(4096)));
+        assert_eq!(
+            BoxPath::parse(&[b'a'; 256]),
+            Err(EntryFault::NameTooLong(256))
+        );
+        assert_eq!(
+            BoxPath::parse(&b"a/".repeat(2048)),
+            Err(EntryFault::PathTooLong(4096))
+        );
         assert_eq!(BoxPath::parse(b"a\0b"), Err(EntryFault::BadName));
     }
 

@@ -46,7 +46,10 @@ impl Tree {
             prepend(&mut todo, path);
         }
         let mut links = 0;
-        let mut at = Position { parents: Vec::new(), here: Self::ROOT };
+        let mut at = Position {
+            parents: Vec::new(),
+            here: Self::ROOT,
+        };
         while let Some(name) = todo.pop_front() {
             if matches!(self.inode(at.here).content, Content::Directory(_)) {
                 match name {
@@ -67,7 +70,10 @@ impl Tree {
                     return Err(ResolveError::TooManyLinks);
                 }
                 if target.starts_with(b"/") {
-                    at = Position { parents: Vec::new(), here: Self::ROOT };
+                    at = Position {
+                        parents: Vec::new(),
+                        here: Self::ROOT,
+                    };
                 }
                 prepend(&mut todo, target);
             } else {
@@ -93,12 +99,20 @@ mod tests {
     fn tree() -> Tree {
         let meta = Metadata::default();
         let mut tree = Tree::new(meta, Limits::default());
-        let usr = tree.add(Tree::ROOT, b"usr", Inode::directory(meta)).unwrap();
+        let usr = tree
+            .add(Tree::ROOT, b"usr", Inode::directory(meta))
+            .unwrap();
         let lib = tree.add(usr, b"lib", Inode::directory(meta)).unwrap();
-        tree.add(lib, b"libc.so", Inode::new(meta, Content::File(Source::bytes(b"x")))).unwrap();
+        tree.add(
+            lib,
+            b"libc.so",
+            Inode::new(meta, Content::File(Source::bytes(b"x"))),
+        )
+        .unwrap();
         let link = |target: &[u8]| Inode::new(meta, Content::Symlink(target.into()));
         tree.add(Tree::ROOT, b"lib", link(b"usr/lib")).unwrap();
-        tree.add(lib, b"up", link(b"../../../../usr/lib/libc.so")).unwrap();
+        tree.add(lib, b"up", link(b"../../../../usr/lib/libc.so"))
+            .unwrap();
         tree.add(lib, b"absolute", link(b"/lib/up")).unwrap();
         tree.add(Tree::ROOT, b"loop", link(b"loop")).unwrap();
         tree
@@ -108,14 +122,22 @@ mod tests {
     fn links_are_followed_inside_the_box() {
         let tree = tree();
         let file = tree.resolve(b"/usr/lib/libc.so").unwrap();
-        for path in ["/lib/libc.so", "/lib/up", "/lib/absolute", "lib/../lib/./libc.so"] {
+        for path in [
+            "/lib/libc.so",
+            "/lib/up",
+            "/lib/absolute",
+            "lib/../lib/./libc.so",
+        ] {
             assert_eq!(tree.resolve(path.as_bytes()), Ok(file), "{path}");
         }
         assert_eq!(tree.resolve_from(b"/usr", b"lib/up"), Ok(file));
         assert_eq!(tree.resolve_from(b"/nowhere", b"/lib/up"), Ok(file));
         assert_eq!(tree.resolve(b"/loop"), Err(ResolveError::TooManyLinks));
         assert_eq!(tree.resolve(b"/lib/none"), Err(ResolveError::NotFound));
-        assert_eq!(tree.resolve(b"/lib/libc.so/x"), Err(ResolveError::NotDirectory));
+        assert_eq!(
+            tree.resolve(b"/lib/libc.so/x"),
+            Err(ResolveError::NotDirectory)
+        );
         assert_eq!(tree.resolve(b"/../.."), Ok(Tree::ROOT));
     }
 }

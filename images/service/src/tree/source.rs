@@ -25,17 +25,26 @@ enum Place {
 impl Source {
     /// Bytes in memory.
     pub fn bytes(bytes: &[u8]) -> Self {
-        Self { len: bytes.len() as u64, place: Place::Memory(bytes.into()) }
+        Self {
+            len: bytes.len() as u64,
+            place: Place::Memory(bytes.into()),
+        }
     }
 
     /// A file of the host that was seen to have `len` bytes.
     pub(super) fn path(path: PathBuf, len: u64) -> Self {
-        Self { len, place: Place::Path(path) }
+        Self {
+            len,
+            place: Place::Path(path),
+        }
     }
 
     /// `len` bytes of an open file.
     pub(super) fn slice(file: Arc<File>, offset: u64, len: u64) -> Self {
-        Self { len, place: Place::Slice { file, offset } }
+        Self {
+            len,
+            place: Place::Slice { file, offset },
+        }
     }
 
     /// How many bytes there are.
@@ -67,7 +76,12 @@ impl Source {
                 (Bytes::File(Arc::new(file)), 0)
             }
         };
-        Ok(SourceReader { bytes, offset, len: self.len, at: 0 })
+        Ok(SourceReader {
+            bytes,
+            offset,
+            len: self.len,
+            at: 0,
+        })
     }
 
     /// All bytes, if they are no more than `limit`.
@@ -99,7 +113,9 @@ pub struct SourceReader {
 impl Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.len.saturating_sub(self.at);
-        let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let want = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         let from = self.offset + self.at;
         let read = match &self.bytes {
             Bytes::Memory(bytes) => {

@@ -22,26 +22,47 @@ use super::{
 const HEADER_BUDGET: u64 = 1 << 20;
 
 /// What directories have that are only implied by the names of their entries.
-const IMPLIED: Metadata = Metadata { permissions: 0o755, uid: 0, gid: 0, mtime_ns: 0 };
+const IMPLIED: Metadata = Metadata {
+    permissions: 0o755,
+    uid: 0,
+    gid: 0,
+    mtime_ns: 0,
+};
 
 /// Reads the tree in a tar, from the file's start. Of entries with the same
 /// name the last counts, as when a tar is extracted. A leading `/` is the
 /// box's root. Times are not taken over.
 pub fn read_tar(file: File, limits: Limits) -> Result<Tree, TreeError> {
     let file = Arc::new(file);
-    let fault = |source| TreeError::Tar { after: String::new(), source };
+    let fault = |source| TreeError::Tar {
+        after: String::new(),
+        source,
+    };
     let len = file.metadata().map_err(fault)?.len();
     refuse_compressed(&file).map_err(fault)??;
     let budget = Rc::new(Cell::new(HEADER_BUDGET));
-    let source = Source::slice(Arc::clone(&file), 0, len).open().map_err(fault)?;
-    let mut archive = Archive::new(Metered { inner: source, budget: Rc::clone(&budget) });
-    let mut builder = Builder { tree: Tree::new(IMPLIED, limits), file, len };
+    let source = Source::slice(Arc::clone(&file), 0, len)
+        .open()
+        .map_err(fault)?;
+    let mut archive = Archive::new(Metered {
+        inner: source,
+        budget: Rc::clone(&budget),
+    });
+    let mut builder = Builder {
+        tree: Tree::new(IMPLIED, limits),
+        file,
+        len,
+    };
     let mut after = Vec::new();
     for entry in archive.entries_with_seek().map_err(fault)? {
-        let mut entry =
-            entry.map_err(|source| TreeError::Tar { after: display(&after), source })?;
+        let mut entry = entry.map_err(|source| TreeError::Tar {
+            after: display(&after),
+            source,
+        })?;
         let name = entry.path_bytes().into_owned();
-        builder.entry(&name, &mut entry).map_err(|fault| fault.at(&name))?;
+        builder
+            .entry(&name, &mut entry)
+            .map_err(|fault| fault.at(&name))?;
         budget.set(HEADER_BUDGET);
         after = name;
     }
@@ -50,17 +71,21 @@ pub fn read_tar(file: File, limits: Limits) -> Result<Tree, TreeError> {
 
 fn refuse_compressed(file: &Arc<File>) -> io::Result<Result<(), TreeError>> {
     let mut magic = Vec::new();
-    Source::slice(Arc::clone(file), 0, 6).open()?.read_to_end(&mut magic)?;
+    Source::slice(Arc::clone(file), 0, 6)
+        .open()?
+        .read_to_end(&mut magic)?;
     let kinds: [(&[u8], &str); 4] = [
         (b"\x1f\x8b", "gzip"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
         (b"\xfd7zXZ\0", "xz"),
         (b"BZh", "bzip2"),
     ];
-    Ok(match kinds.iter().find(|(start, _)| magic.starts_with(start)) {
-        Some((_, kind)) => Err(TreeError::Compressed(kind)),
-        None => Ok(()),
-    })
+    Ok(
+        match kinds.iter().find(|(start, _)| magic.starts_with(start)) {
+            Some((_, kind)) => Err(TreeError::Compressed(kind)),
+            None => Ok(()),
+        },
+    )
 }
 
 struct Builder {
@@ -70,11 +95,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn entry<R: Read>(
-        &mut self,
-        name: &[u8],
-        entry: &mut Entry<'_, R>,
-    ) -> Result<(), EntryFault> {
+    fn entry<R: Read>(&mut self, name: &[u8], entry: &mut Entry<'_, R>) -> Result<(), EntryFault> {
         let mut kind = entry.header().entry_type();
         if kind == EntryType::Regular && name.ends_with(b"/") {
             // How tars before POSIX say that it is a directory.
@@ -105,7 +126,17 @@ impl Builder {
             (inode.metadata, inode.xattrs) = (metadata, xattrs);
             return Ok(());
         }
-        self.tree.add(parent, name, Inode { metadata, xattrs, content }).map(drop)
+        self.tree
+            .add(
+                parent,
+                name,
+                Inode {
+                    metadata,
+                    xattrs,
+                    content,
+                },
+            )
+            .map(drop)
     }
 
     fn root(
@@ -191,9 +222,15 @@ fn metadata(header: &Header) -> Result<Metadata, EntryFault> {
 
 fn device(header: &Header) -> Result<DeviceNumber, EntryFault> {
     let number = |value: io::Result<Option<u32>>| {
-        value.ok().flatten().ok_or(EntryFault::BadNumber("device number"))
+        value
+            .ok()
+            .flatten()
+            .ok_or(EntryFault::BadNumber("device number"))
     };
-    Ok(DeviceNumber { major: number(header.device_major())?, minor: number(header.device_minor())? })
+    Ok(DeviceNumber {
+        major: number(header.device_major())?,
+        minor: number(header.device_minor())?,
+    })
 }
 
 /// The attributes in the PAX records, which also tell of sparse files that
@@ -209,7 +246,9 @@ fn xattrs<R: Read>(entry: &mut Entry<'_, R>) -> Result<Xattrs, EntryFault> {
         if key.starts_with(b"GNU.sparse.") {
             return Err(EntryFault::Sparse);
         }
-        let name = key.strip_prefix(b"SCHILY.xattr.").filter(|name| xattr::kept(name));
+        let name = key
+            .strip_prefix(b"SCHILY.xattr.")
+            .filter(|name| xattr::kept(name));
         if let Some(name) = name {
             found.insert(name.into(), record.value_bytes().into());
         }
@@ -229,7 +268,9 @@ impl<R: Read> Read for Metered<R> {
         let read = self.inner.read(buffer)?;
         let left = self.budget.get().checked_sub(read as u64);
         self.budget.set(left.ok_or_else(|| {
-            io::Error::other(format!("an entry's headers are larger than {HEADER_BUDGET} bytes"))
+            io::Error::other(format!(
+                "an entry's headers are larger than {HEADER_BUDGET} bytes"
+            ))
         })?);
         Ok(read)
     }

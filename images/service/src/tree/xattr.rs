@@ -25,5 +25,9 @@ pub(super) fn check(xattrs: &Xattrs) -> Result<(), EntryFault> {
         }
         len += name.len() + value.len() + 4;
     }
-    if len > MAX_LEN { Err(EntryFault::XattrsTooLarge { limit: MAX_LEN }) } else { Ok(()) }
+    if len > MAX_LEN {
+        Err(EntryFault::XattrsTooLarge { limit: MAX_LEN })
+    } else {
+        Ok(())
+    }
 }

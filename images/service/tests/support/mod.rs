@@ -1,6 +1,10 @@
 //! What the tests share: random trees, and a plain description of a tree
 //! against which every reader of an image is held.
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test binary uses a part of it"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -61,7 +65,11 @@ pub fn listing(tree: &Tree) -> Listing {
                 None => names[&id],
             };
             let meta = inode.metadata;
-            let xattrs = inode.xattrs.iter().map(|(k, v)| (k.to_vec(), v.to_vec())).collect();
+            let xattrs = inode
+                .xattrs
+                .iter()
+                .map(|(k, v)| (k.to_vec(), v.to_vec()))
+                .collect();
             let seen = Seen {
                 kind,
                 permissions: meta.permissions.into(),
@@ -82,12 +90,12 @@ pub fn read_image(image: &[u8]) -> Listing {
     let fs = erofs_rs::EroFS::new(SliceImage::new(image)).unwrap();
     let mut listing = Listing::new();
     let root = fs.get_inode(fs.super_block().root_inode_id()).unwrap();
-    listing.insert(b"/".to_vec(), seen(&fs, b"/", root));
+    listing.insert(b"/".to_vec(), seen(&fs, root));
     for entry in fs.walk_dir("/").unwrap() {
         let entry = entry.unwrap();
         let path = entry.dir_entry.path();
         let path = path.as_bytes().to_vec();
-        let seen = seen(&fs, &path, entry.inode);
+        let seen = seen(&fs, entry.inode);
         listing.insert(path, seen);
     }
     listing
@@ -95,7 +103,6 @@ pub fn read_image(image: &[u8]) -> Listing {
 
 fn seen(
     fs: &erofs_rs::EroFS<erofs_rs::backend::SliceImage<'_>>,
-    path: &[u8],
     inode: erofs_rs::types::Inode,
 ) -> Seen {
     use rustix::fs::FileType;
@@ -103,7 +110,7 @@ fn seen(
     let kind = match inode.file_type() {
         FileType::Directory => Kind::Directory,
         FileType::RegularFile => {
-            let file = fs.open(path).unwrap();
+            let file = fs.open_inode_file(inode).unwrap();
             let mut bytes = vec![0; inode.data_size() as usize];
             let mut at = 0;
             while at < bytes.len() {
@@ -155,13 +162,22 @@ fn host_seen(host: &Path) -> Seen {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let meta = std::fs::symlink_metadata(host).unwrap();
     let kind = meta.file_type();
-    let device = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+    let device = (
+        rustix::fs::major(meta.rdev()),
+        rustix::fs::minor(meta.rdev()),
+    );
     let kind = if kind.is_dir() {
         Kind::Directory
     } else if kind.is_file() {
         Kind::File(std::fs::read(host).unwrap())
     } else if kind.is_symlink() {
-        Kind::Symlink(std::fs::read_link(host).unwrap().as_os_str().as_bytes().to_vec())
+        Kind::Symlink(
+            std::fs::read_link(host)
+                .unwrap()
+                .as_os_str()
+                .as_bytes()
+                .to_vec(),
+        )
     } else if kind.is_char_device() {
         Kind::Char(device.0, device.1)
     } else if kind.is_block_device() {
@@ -251,7 +267,10 @@ pub fn read_file(path: &Path) -> Vec<u8> {
 }
 
 pub fn meta() -> Metadata {
-    Metadata { permissions: 0o755, ..Metadata::default() }
+    Metadata {
+        permissions: 0o755,
+        ..Metadata::default()
+    }
 }
 
 pub fn file(bytes: &[u8]) -> Inode {
@@ -259,7 +278,13 @@ pub fn file(bytes: &[u8]) -> Inode {
 }
 
 pub fn symlink(target: &[u8]) -> Inode {
-    Inode::new(Metadata { permissions: 0o777, ..meta() }, Content::Symlink(target.into()))
+    Inode::new(
+        Metadata {
+            permissions: 0o777,
+            ..meta()
+        },
+        Content::Symlink(target.into()),
+    )
 }
 
 /// One step in the making of a random tree. Numbers choose among what is
@@ -295,8 +320,12 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 fn metadata() -> impl Strategy<Value = Metadata> {
     let id = prop_oneof![3 => Just(0), 1 => 0_u32..70_000, 1 => Just(u32::MAX - 1)];
     let time = prop_oneof![4 => Just(0_i64), 1 => any::<i64>()];
-    (0_u16..0o10000, id.clone(), id, time)
-        .prop_map(|(permissions, uid, gid, mtime_ns)| Metadata { permissions, uid, gid, mtime_ns })
+    (0_u16..0o10000, id.clone(), id, time).prop_map(|(permissions, uid, gid, mtime_ns)| Metadata {
+        permissions,
+        uid,
+        gid,
+        mtime_ns,
+    })
 }
 
 fn xattrs() -> impl Strategy<Value = Xattrs> {
@@ -308,7 +337,13 @@ fn xattrs() -> impl Strategy<Value = Xattrs> {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let len = prop_oneof![Just(0), 1_usize..100, 4000_usize..4200, 8192_usize..8193, 0_usize..20_000];
+    let len = prop_oneof![
+        Just(0),
+        1_usize..100,
+        4000_usize..4200,
+        8192_usize..8193,
+        0_usize..20_000
+    ];
     let target = prop_oneof![3 => 1_usize..60, 1 => 4000_usize..=4095]
         .prop_flat_map(|len| prop::collection::vec(1_u8..=255, len));
     let device = (0_u32..4096, 0_u32..1 << 20);
@@ -326,7 +361,13 @@ fn what() -> impl Strategy<Value = What> {
 /// Random trees, as lists of steps.
 pub fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = (any::<usize>(), name(), metadata(), xattrs(), what()).prop_map(
-        |(parent, name, metadata, xattrs, what)| Step { parent, name, metadata, xattrs, what },
+        |(parent, name, metadata, xattrs, what)| Step {
+            parent,
+            name,
+            metadata,
+            xattrs,
+            what,
+        },
     );
     prop::collection::vec(step, 0..most)
 }
@@ -344,27 +385,42 @@ pub fn build(steps: &[Step]) -> Tree {
         let content = match &step.what {
             What::Link(_) if others.is_empty() => continue,
             What::Link(n) => {
-                tree.link(parent, &step.name, others[n % others.len()]).unwrap();
+                tree.link(parent, &step.name, others[n % others.len()])
+                    .unwrap();
                 continue;
             }
             What::Directory => Content::Directory(BTreeMap::new()),
             What::File(fill, len) => Content::File(Source::bytes(&vec![*fill; *len])),
             What::Symlink(target) => Content::Symlink(target.clone().into()),
-            What::Char(major, minor) => {
-                Content::CharDevice(DeviceNumber { major: *major, minor: *minor })
-            }
-            What::Block(major, minor) => {
-                Content::BlockDevice(DeviceNumber { major: *major, minor: *minor })
-            }
+            What::Char(major, minor) => Content::CharDevice(DeviceNumber {
+                major: *major,
+                minor: *minor,
+            }),
+            What::Block(major, minor) => Content::BlockDevice(DeviceNumber {
+                major: *major,
+                minor: *minor,
+            }),
             What::Fifo => Content::Fifo,
         };
         let directory = matches!(content, Content::Directory(_));
         // Linux shows `user.*` of files and directories only.
         let shown = matches!(content, Content::Directory(_) | Content::File(_));
-        let xattrs = if shown { step.xattrs.clone() } else { Xattrs::new() };
-        let inode = Inode { metadata: step.metadata, xattrs, content };
+        let xattrs = if shown {
+            step.xattrs.clone()
+        } else {
+            Xattrs::new()
+        };
+        let inode = Inode {
+            metadata: step.metadata,
+            xattrs,
+            content,
+        };
         let id = tree.add(parent, &step.name, inode).unwrap();
-        if directory { directories.push(id) } else { others.push(id) }
+        if directory {
+            directories.push(id);
+        } else {
+            others.push(id);
+        }
     }
     tree
 }
