@@ -1,1 +1,56 @@
-//! .
+//! The guest kernel: what runs between the VMM and an unmodified Linux program.
+//!
+//! **For**: booting in ring 3 from the state that [`unicell_guest_abi`] describes, and offering
+//! Linux's system calls to the programs of one box.
+//!
+//! **Not for**: protection of the kernel from the program. Both share ring 3; the VM is the
+//! security boundary and every bound is enforced on the host (docs/threat-model.md).
+//!
+//! **How it fits**: `arch`, `memory` and `device` are the lowest layer and the only one that may
+//! use `unsafe`; `mm`, `task` and `fs` build address spaces, threads and files on it; `syscall`
+//! has one table of calls and one file for each family.
+//!
+//! **Invariants**: the kernel is not preempted and runs on one vCPU; it takes no fault that it
+//! recovers from; the program's memory is looked up before it is touched; nothing is held locked
+//! across a sleep.
+#![no_std]
+
+extern crate alloc;
+
+pub mod arch;
+pub mod device;
+pub mod errno;
+pub mod exec;
+pub mod fs;
+pub mod io;
+pub mod memory;
+pub mod mm;
+pub mod random;
+pub mod signal;
+pub mod sync;
+pub mod syscall;
+pub mod task;
+pub mod time;
+
+#[cfg(feature = "image")]
+use unicell_guest_abi::boot::{BootInfo, flags};
+
+/// Boots. Called by the entry code, once.
+#[cfg(feature = "image")]
+pub(crate) fn main(boot: &BootInfo) -> ! {
+    use device::platform;
+    platform::count(|counters| counters.kernel_start = platform::tsc());
+    memory::frames::init(boot);
+    memory::paging::init(boot);
+    memory::image::init(boot.box_size);
+    arch::xstate::init();
+    random::init(&boot.seed);
+    syscall::trace::init(boot.flags & flags::TRACE != 0);
+    task::start::first_program(memory::init_block(boot))
+}
+
+/// Ends the instance with the panic's message and backtrace.
+#[cfg(feature = "image")]
+pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    arch::report_panic(info)
+}

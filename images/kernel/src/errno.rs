@@ -1,0 +1,63 @@
+//! Error numbers, as Linux has them.
+
+use linux_raw_sys::errno as raw;
+
+/// What a system call fails with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Errno(u16);
+
+/// The result of everything that a program can ask for.
+pub type Result<T, E = Errno> = core::result::Result<T, E>;
+
+macro_rules! errnos {
+    ($($name:ident)*) => {
+        #[allow(missing_docs, reason = "the names are Linux's")]
+        impl Errno {
+            $(pub const $name: Self = Self(raw::$name as u16);)*
+
+            /// The number's name, such as `ENOENT`.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                    Self::RESTART => "ERESTARTSYS",
+                    _ => "E?",
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT
+    ENOTBLK EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG
+    ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY
+    ELOOP ENODATA ETIME EPROTO EBADMSG EOVERFLOW EUSERS ENOTSOCK EDESTADDRREQ EMSGSIZE EPROTOTYPE
+    ENOPROTOOPT EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP EPFNOSUPPORT EAFNOSUPPORT EADDRINUSE
+    EADDRNOTAVAIL ENETDOWN ENETUNREACH ECONNABORTED ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN
+    ETIMEDOUT ELIBBAD ECONNREFUSED EHOSTUNREACH EALREADY EINPROGRESS ECANCELED EOWNERDEAD ENOTRECOVERABLE
+}
+
+impl Errno {
+    /// Interrupted by a signal, to be restarted if the signal's action says so. Never seen by a
+    /// program: it becomes EINTR or the call is made again.
+    pub const RESTART: Self = Self(512);
+
+    /// The error with this number.
+    #[must_use]
+    pub const fn new(number: u16) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl core::fmt::Debug for Errno {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}

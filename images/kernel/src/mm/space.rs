@@ -1,0 +1,614 @@
+//! An address space: areas by address, and the page tables that they have filled so far.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use unicell_guest_abi::layout::{HUGE_PAGE_SIZE, PAGE_SIZE, USER_END};
+
+use super::area::{Area, Backing, Protection};
+use super::fault::{self, Fault};
+use super::{AnonymousPages, Pages};
+use crate::errno::{Errno, Result};
+use crate::memory::paging::{Flush, Tables};
+use crate::memory::user::Access;
+use crate::memory::{frames, page_ceil, page_floor};
+use crate::sync::Mutex;
+
+/// The lowest address that a program may map, as Linux's default `vm.mmap_min_addr`.
+const LOWEST: u64 = 0x1_0000;
+/// Mappings are placed downwards from here: below the stack and its gap.
+const MMAP_TOP: u64 = 0x7fff_f000_0000;
+/// An anonymous area at least this large may use blocks of 2 MiB.
+const HUGE_FROM: u64 = 4 << 20;
+/// Areas in one address space, as Linux's default `vm.max_map_count`.
+const AREAS_MAX: usize = 65_530;
+
+/// Where a mapping is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere, near this address if it is free.
+    Hint(u64),
+    /// Here, in place of what is there.
+    Fixed(u64),
+    /// Here, if nothing is there.
+    FixedNoReplace(u64),
+}
+
+/// Addresses of a program that `/proc` tells and `brk` needs.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "the names are those of /proc/self/stat")]
+pub struct Layout {
+    pub code: (u64, u64),
+    pub data: (u64, u64),
+    pub brk_start: u64,
+    pub stack_start: u64,
+    pub arguments: (u64, u64),
+    pub environment: (u64, u64),
+}
+
+/// A word of memory, for futexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WordKey(u64, u64);
+
+struct Inner {
+    tables: Tables,
+    areas: BTreeMap<u64, Area>,
+    brk: u64,
+    layout: Layout,
+}
+
+/// A program's address space. Threads share it; so do a vfork's parent and child.
+pub struct Space {
+    inner: Mutex<Inner>,
+}
+
+fn whole_pages(address: u64, len: u64) -> Result<u64> {
+    if !address.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let end = address.checked_add(len).and_then(page_ceil).ok_or(Errno::ENOMEM)?;
+    if end > USER_END { Err(Errno::ENOMEM) } else { Ok(end) }
+}
+
+impl Space {
+    /// An empty space.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub fn new() -> Result<Self> {
+        Ok(Self::with_tables(Tables::new()?))
+    }
+
+    /// The space that the VCPU was entered in.
+    #[must_use]
+    pub fn boot() -> Self {
+        Self::with_tables(Tables::boot())
+    }
+
+    fn with_tables(tables: Tables) -> Self {
+        let (areas, layout) = (BTreeMap::new(), Layout::default());
+        Self { inner: Mutex::new(Inner { tables, areas, brk: 0, layout }) }
+    }
+
+    /// Makes this the space that programs run in from now on.
+    pub fn activate(&self) {
+        self.inner.lock().tables.activate();
+    }
+
+    /// Brings in the page at `address`.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be touched so.
+    pub fn fault(&self, address: u64, access: Access) -> Result<(), Fault> {
+        let mut inner = self.inner.lock();
+        let Inner { tables, areas, .. } = &mut *inner;
+        let area = find(areas, address).ok_or(Fault::Unmapped)?;
+        if !area.protection.permits(access) {
+            return Err(Fault::Forbidden);
+        }
+        fault::resolve(tables, area, address, access)
+    }
+
+    /// Maps `len` bytes (rounded up to pages) and returns where.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL, ENOMEM, EEXIST as mmap(2).
+    pub fn map(
+        &self,
+        place: Place,
+        len: u64,
+        protection: Protection,
+        shared: bool,
+        object: Option<(Arc<dyn Pages>, u64)>,
+        huge: bool,
+    ) -> Result<u64> {
+        let len = page_ceil(len).filter(|len| *len > 0).ok_or(Errno::ENOMEM)?;
+        let backing = match object {
+            Some((object, offset)) => Backing::Object(object, offset),
+            None if shared => Backing::Object(Arc::new(AnonymousPages::default()), 0),
+            None => Backing::Anonymous,
+        };
+        let mut inner = self.inner.lock();
+        let start = inner.place(place, len)?;
+        if inner.areas.len() >= AREAS_MAX {
+            return Err(Errno::ENOMEM);
+        }
+        let huge = huge && len >= HUGE_FROM && matches!(backing, Backing::Anonymous);
+        let end = start + len;
+        inner.insert(Area { start, end, protection, shared, huge, backing, label: "" });
+        Ok(start)
+    }
+
+    /// Maps the main thread's stack below `top`.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub fn map_stack(&self, top: u64, len: u64) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let start = inner.place(Place::Fixed(top - len), len)?;
+        inner.insert(Area {
+            start,
+            end: top,
+            protection: Protection::READ_WRITE,
+            shared: false,
+            huge: false,
+            backing: Backing::Anonymous,
+            label: "[stack]",
+        });
+        Ok(())
+    }
+
+    /// Sets what `/proc` tells, and where the heap begins.
+    pub fn set_layout(&self, layout: Layout) {
+        let mut inner = self.inner.lock();
+        inner.brk = layout.brk_start;
+        inner.layout = layout;
+    }
+
+    /// What `/proc` tells.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.inner.lock().layout
+    }
+
+    /// Unmaps a range.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL as munmap(2), ENOMEM if a block cannot be broken up.
+    pub fn unmap(&self, address: u64, len: u64) -> Result<()> {
+        let end = whole_pages(address, len).map_err(|_| Errno::EINVAL)?;
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.inner.lock().clear(address, end)
+    }
+
+    /// Changes what is allowed in a range.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL, ENOMEM if a part is not mapped, as mprotect(2).
+    pub fn protect(&self, address: u64, len: u64, protection: Protection) -> Result<()> {
+        let end = whole_pages(address, len)?;
+        let mut inner = self.inner.lock();
+        inner.require_mapped(address, end)?;
+        inner.split_at(address)?;
+        inner.split_at(end)?;
+        let starts: Vec<u64> = inner.areas.range(address..end).map(|(start, _)| *start).collect();
+        let mut flush = Flush::default();
+        for start in starts {
+            inner.protect_area(start, protection, &mut flush);
+        }
+        flush.commit();
+        inner.merge_around(address, end);
+        Ok(())
+    }
+
+    /// Sets the end of the heap and returns it; a wish that cannot be granted changes nothing.
+    pub fn set_brk(&self, wanted: u64) -> u64 {
+        let mut inner = self.inner.lock();
+        let (start, old) = (inner.layout.brk_start, inner.brk);
+        let (Some(old_end), Some(new_end)) = (page_ceil(old), page_ceil(wanted)) else { return old };
+        if wanted < start || new_end > MMAP_TOP {
+            return old;
+        }
+        if new_end < old_end {
+            if inner.clear(new_end, old_end).is_err() {
+                return old;
+            }
+        } else if new_end > old_end {
+            let taken = inner.areas.range(..new_end).next_back().is_some_and(|(_, area)| area.end > old_end);
+            if taken || self.is_too_much(new_end - old_end) {
+                return old;
+            }
+            inner.insert(Area {
+                start: old_end,
+                end: new_end,
+                protection: Protection::READ_WRITE,
+                shared: false,
+                huge: false,
+                backing: Backing::Anonymous,
+                label: "[heap]",
+            });
+        }
+        inner.brk = wanted;
+        wanted
+    }
+
+    /// Moves or resizes a mapping, as mremap(2).
+    ///
+    /// # Errors
+    ///
+    /// EINVAL, EFAULT if the range is not one mapping, ENOMEM if it does not fit.
+    pub fn remap(&self, old: u64, old_len: u64, new_len: u64, may_move: bool, fixed: Option<u64>) -> Result<u64> {
+        let (Some(old_len), Some(new_len)) = (page_ceil(old_len), page_ceil(new_len)) else {
+            return Err(Errno::EINVAL);
+        };
+        if !old.is_multiple_of(PAGE_SIZE) || new_len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let mut inner = self.inner.lock();
+        let area = find(&inner.areas, old).ok_or(Errno::EFAULT)?.clone();
+        // With an old length of 0, a shared mapping is mapped a second time.
+        let second = old_len == 0;
+        if second && (!area.shared || !may_move) {
+            return Err(Errno::EINVAL);
+        }
+        let old_end = old.checked_add(old_len).filter(|end| *end <= area.end).ok_or(Errno::EFAULT)?;
+        if fixed.is_none() && !second {
+            if new_len <= old_len {
+                if new_len < old_len {
+                    inner.clear(old + new_len, old_end)?;
+                }
+                return Ok(old);
+            }
+            if inner.grow_in_place(&area, old_end, new_len - old_len) {
+                return Ok(old);
+            }
+        }
+        if !may_move {
+            return Err(Errno::ENOMEM);
+        }
+        let place = fixed.map_or(Place::Hint(0), Place::Fixed);
+        if let Some(target) = fixed {
+            if !target.is_multiple_of(PAGE_SIZE) || target < old_end && old < target.saturating_add(new_len) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        let new = inner.place(place, new_len)?;
+        inner.move_mapping(&area, old, if second { 0 } else { old_len.min(new_len) }, new, new_len)?;
+        if !second {
+            inner.clear(old, old_end)?;
+        }
+        Ok(new)
+    }
+
+    /// Gives back the pages of a range: anonymous memory is zero afterwards, mapped objects are
+    /// read again.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM if a part is not mapped.
+    pub fn discard(&self, address: u64, len: u64) -> Result<()> {
+        let end = whole_pages(address, len)?;
+        let mut inner = self.inner.lock();
+        inner.require_mapped(address, end)?;
+        inner.drop_pages(address, end)
+    }
+
+    /// For each page of a range, whether it is in memory.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM if a part is not mapped.
+    pub fn residency(&self, address: u64, len: u64) -> Result<Vec<u8>> {
+        let end = whole_pages(address, len)?;
+        let inner = self.inner.lock();
+        inner.require_mapped(address, end)?;
+        let pages = (address..end).step_by(PAGE_SIZE as usize);
+        Ok(pages.map(|page| u8::from(inner.tables.entry(page).is_some())).collect())
+    }
+
+    /// Checks that all of a range is mapped.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if the address is not a page's, ENOMEM if a part is not mapped.
+    pub fn check_mapped(&self, address: u64, len: u64) -> Result<()> {
+        let end = whole_pages(address, len)?;
+        self.inner.lock().require_mapped(address, end)
+    }
+
+    /// What tells a word from every other: its place in RAM if others may map it too, else its
+    /// address in this space. The word's page is present.
+    #[must_use]
+    pub fn word_key(&self, address: u64) -> WordKey {
+        let inner = self.inner.lock();
+        let shared = find(&inner.areas, address).is_some_and(|area| area.shared);
+        match inner.tables.entry(address) {
+            Some(entry) if shared => WordKey(0, entry.page().address() + address % PAGE_SIZE),
+            _ => WordKey(core::ptr::from_ref(self) as u64, address),
+        }
+    }
+
+    /// More than all of RAM at once is refused, as Linux's heuristic overcommit does.
+    #[must_use]
+    pub fn is_too_much(&self, len: u64) -> bool {
+        len / PAGE_SIZE > frames::usage().0
+    }
+
+    /// The areas, in order.
+    #[must_use]
+    pub fn areas(&self) -> Vec<Area> {
+        self.inner.lock().areas.values().cloned().collect()
+    }
+
+    /// Bytes mapped, and bytes of them in memory.
+    #[must_use]
+    pub fn usage(&self) -> (u64, u64) {
+        let inner = self.inner.lock();
+        let mapped = inner.areas.values().map(|area| area.end - area.start).sum();
+        let mut resident = 0;
+        inner.tables.for_each(0, USER_END, |_, entry| {
+            resident += if entry.is_huge() { HUGE_PAGE_SIZE } else { PAGE_SIZE };
+        });
+        (mapped, resident)
+    }
+
+    /// A copy of the space: private pages are shared until one side writes.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM.
+    pub fn fork(&self) -> Result<Self> {
+        let mut inner = self.inner.lock();
+        let mut tables = Tables::new()?;
+        let mut narrowed = false;
+        let Inner { tables: ours, areas, brk, layout } = &mut *inner;
+        for area in areas.values() {
+            let mut entries = Vec::new();
+            ours.for_each(area.start, area.end, |address, entry| entries.push((address, entry)));
+            for (address, entry) in entries {
+                let mut rights = entry.rights();
+                if rights.write && !area.shared {
+                    rights.write = false;
+                    ours.set_rights(address, rights);
+                    narrowed = true;
+                }
+                tables.map(address, entry.page(), rights)?;
+                if entry.is_hidden() {
+                    tables.hide(address);
+                }
+            }
+        }
+        let copy = Inner { tables, areas: areas.clone(), brk: *brk, layout: *layout };
+        if narrowed {
+            Flush::all().commit();
+        }
+        Ok(Self { inner: Mutex::new(copy) })
+    }
+}
+
+fn find(areas: &BTreeMap<u64, Area>, address: u64) -> Option<&Area> {
+    let (_, area) = areas.range(..=address).next_back()?;
+    (address < area.end).then_some(area)
+}
+
+impl Inner {
+    /// Finds room, and makes it where the program insists.
+    fn place(&mut self, place: Place, len: u64) -> Result<u64> {
+        match place {
+            Place::Fixed(address) | Place::FixedNoReplace(address) => {
+                let end = whole_pages(address, len)?;
+                if address < LOWEST {
+                    return Err(Errno::EPERM);
+                }
+                if place == Place::Fixed(address) {
+                    self.clear(address, end)?;
+                } else if !self.is_free(address, end) {
+                    return Err(Errno::EEXIST);
+                }
+                Ok(address)
+            }
+            Place::Hint(hint) => {
+                let hint = page_floor(hint);
+                let fits = hint >= LOWEST
+                    && hint.checked_add(len).is_some_and(|end| end <= USER_END && self.is_free(hint, end));
+                if fits { Ok(hint) } else { self.find_room(len) }
+            }
+        }
+    }
+
+    fn is_free(&self, start: u64, end: u64) -> bool {
+        self.areas.range(..end).next_back().is_none_or(|(_, area)| area.end <= start)
+    }
+
+    /// The highest gap of `len` bytes below [`MMAP_TOP`]; large ones are aligned to 2 MiB.
+    fn find_room(&self, len: u64) -> Result<u64> {
+        let align = if len >= HUGE_FROM { HUGE_PAGE_SIZE } else { PAGE_SIZE };
+        let mut top = MMAP_TOP;
+        for area in self.areas.range(..MMAP_TOP).rev().map(|(_, area)| area) {
+            if area.end < top {
+                let start = top.checked_sub(len).ok_or(Errno::ENOMEM)? & !(align - 1);
+                if start >= area.end {
+                    return Ok(start);
+                }
+            }
+            top = area.start.min(top);
+        }
+        let start = top.checked_sub(len).ok_or(Errno::ENOMEM)? & !(align - 1);
+        if start < LOWEST { Err(Errno::ENOMEM) } else { Ok(start) }
+    }
+
+    /// Adds an area where nothing is, joined with its neighbours if they are alike.
+    fn insert(&mut self, area: Area) {
+        let (start, end) = (area.start, area.end);
+        self.areas.insert(start, area);
+        self.merge_around(start, end);
+    }
+
+    fn merge_around(&mut self, start: u64, end: u64) {
+        let first = self.areas.range(..start).next_back().map_or(start, |(key, _)| *key);
+        let keys: Vec<u64> = self.areas.range(first..=end).map(|(key, _)| *key).collect();
+        let Some((mut current, rest)) = keys.split_first().map(|(first, rest)| (*first, rest)) else {
+            return;
+        };
+        for key in rest {
+            let joined = match (self.areas.get(&current), self.areas.get(key)) {
+                (Some(left), Some(right)) if left.joins(right) => Some(right.end),
+                _ => None,
+            };
+            match joined {
+                Some(end) => {
+                    self.areas.remove(key);
+                    if let Some(left) = self.areas.get_mut(&current) {
+                        left.end = end;
+                    }
+                }
+                None => current = *key,
+            }
+        }
+    }
+
+    /// Makes an area begin at `at`, if one spans it.
+    fn split_at(&mut self, at: u64) -> Result<()> {
+        self.tables.split(at)?;
+        if let Some((_, area)) = self.areas.range_mut(..at).next_back() {
+            if at < area.end {
+                let upper = area.split_off(at);
+                self.areas.insert(at, upper);
+            }
+        }
+        Ok(())
+    }
+
+    /// Unmaps everything in a range.
+    fn clear(&mut self, start: u64, end: u64) -> Result<()> {
+        if self.is_free(start, end) {
+            return Ok(());
+        }
+        self.split_at(start)?;
+        self.split_at(end)?;
+        self.drop_pages(start, end)?;
+        let keys: Vec<u64> = self.areas.range(start..end).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.areas.remove(&key);
+        }
+        Ok(())
+    }
+
+    fn drop_pages(&mut self, start: u64, end: u64) -> Result<()> {
+        self.tables.split(start)?;
+        self.tables.split(end)?;
+        let mut addresses = Vec::new();
+        self.tables.for_each(start, end, |address, _| addresses.push(address));
+        let mut flush = Flush::default();
+        for address in addresses {
+            flush.add(address);
+            drop(self.tables.take(address));
+        }
+        flush.commit();
+        Ok(())
+    }
+
+    fn require_mapped(&self, start: u64, end: u64) -> Result<()> {
+        let mut at = start;
+        while at < end {
+            at = find(&self.areas, at).ok_or(Errno::ENOMEM)?.end;
+        }
+        Ok(())
+    }
+
+    fn protect_area(&mut self, start: u64, protection: Protection, flush: &mut Flush) {
+        let Some(area) = self.areas.get_mut(&start) else { return };
+        let (old, shared) = (area.protection, area.shared);
+        area.protection = protection;
+        let (start, end) = (area.start, area.end);
+        let narrower = old.permits(Access::Read) && !protection.permits(Access::Read)
+            || old.write && !protection.write
+            || old.execute && !protection.execute;
+        let mut present = Vec::new();
+        self.tables.for_each(start, end, |address, entry| present.push((address, entry)));
+        for (address, entry) in present {
+            if protection.permits(Access::Read) {
+                // What a write must first copy, or have its object say where to write, stays
+                // read-only until the fault.
+                let writable = if shared { entry.rights().write } else { entry.is_sole() };
+                let mut rights = protection.rights();
+                rights.write &= writable && entry.is_ram();
+                self.tables.set_rights(address, rights);
+            } else {
+                self.tables.hide(address);
+            }
+            if narrower {
+                flush.add(address);
+            }
+        }
+    }
+
+    fn grow_in_place(&mut self, area: &Area, old_end: u64, by: u64) -> bool {
+        let Some(end) = old_end.checked_add(by).filter(|end| *end <= USER_END) else { return false };
+        if old_end != area.end || !self.is_free(old_end, end) {
+            return false;
+        }
+        if let Some(area) = self.areas.get_mut(&area.start) {
+            area.end = end;
+        }
+        true
+    }
+
+    /// Maps at `new` what `area` has at `old`, with the `len` bytes of pages that it has so far.
+    fn move_mapping(&mut self, area: &Area, old: u64, len: u64, new: u64, new_len: u64) -> Result<()> {
+        let mut moved = area.clone();
+        if let Backing::Object(_, offset) = &mut moved.backing {
+            *offset += old - area.start;
+        }
+        (moved.start, moved.end) = (new, new + new_len);
+        self.insert(moved);
+        if old == new {
+            return Ok(());
+        }
+        // Blocks stay whole if both sides are aligned alike, else their pages move one by one.
+        if new.abs_diff(old).is_multiple_of(HUGE_PAGE_SIZE) {
+            self.tables.split(old)?;
+            self.tables.split(old + len)?;
+        } else if len > 0 {
+            for block in (old..old + len).step_by(HUGE_PAGE_SIZE as usize).chain([old + len - 1]) {
+                self.tables.break_block(block)?;
+            }
+        }
+        let mut present = Vec::new();
+        self.tables.for_each(old, old + len, |address, entry| present.push((address, entry.rights())));
+        let mut flush = Flush::default();
+        for (address, rights) in present {
+            flush.add(address);
+            if let Some(page) = self.tables.take(address) {
+                self.tables.map(new + (address - old), page, rights)?;
+            }
+        }
+        flush.commit();
+        Ok(())
+    }
+}
+
+
+impl Space {
+    /// Writes a word of a space that is not the one that is seen. What cannot be written is left.
+    pub fn write_word(&self, address: u64, word: u32) {
+        let in_page = (address % PAGE_SIZE) as usize;
+        if self.fault(address, Access::Write).is_err() || in_page > PAGE_SIZE as usize - 4 {
+            return;
+        }
+        let entry = self.inner.lock().tables.entry(address);
+        if let Some(crate::memory::Page::Ram(frame)) = entry.map(|entry| entry.page()) {
+            let in_frame = (address as usize) & (frame.size() - 1);
+            frame.write(in_frame, &word.to_le_bytes());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! System calls: plain safe functions, a file for each family, and one table that lists them all.
+
+pub mod argument;
+pub mod table;
+pub mod trace;
+
+// Families.
+pub mod exec;
+pub mod futex;
+pub mod identity;
+pub mod memory;
+pub mod process;
+pub mod signal;
+pub mod system;
+pub mod thread;
+pub mod time;
+
+pub use argument::{Address, Fd, Path};
+
+use crate::errno::Errno;
+
+/// What a call returns to the program.
+pub type Answer = crate::errno::Result<u64>;
+
+/// Carries out a call. `None` if the program's registers are already what they have to be.
+pub fn dispatch(number: u64, arguments: &[u64; 6]) -> Option<Answer> {
+    let call = table::call(number);
+    trace::enter(number, call, arguments);
+    let answer = match call {
+        Some(call) => (call.run)(arguments),
+        None => Err(Errno::ENOSYS),
+    };
+    trace::leave(&answer);
+    // Returning from a handler is no return from the call.
+    let restored = number == u64::from(linux_raw_sys::general::__NR_rt_sigreturn) && answer.is_ok();
+    (!restored).then_some(answer)
+}

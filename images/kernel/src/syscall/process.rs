@@ -1,0 +1,293 @@
+//! Waiting for children, process groups and sessions, limits, usage.
+
+use alloc::sync::Arc;
+
+use linux_raw_sys::general::{self as linux, rlimit64, rusage, siginfo_t};
+
+use super::time::{counts_to_ns, timeval};
+use super::{Address, Answer, Fd};
+use crate::errno::{Errno, Result};
+use crate::memory::{plain, user};
+use crate::signal::{Info, SIGCHLD};
+use crate::task::limits::RESOURCES;
+use crate::task::process::{Life, Process, Stop, all_in_group, by_id};
+use crate::task::{self, process};
+use core::sync::atomic::Ordering;
+
+/// getpid(2).
+pub fn getpid() -> Answer {
+    Ok(task::process().id().into())
+}
+
+/// getppid(2).
+pub fn getppid() -> Answer {
+    Ok(task::process().parent_id().into())
+}
+
+fn process_or_self(id: i32) -> Result<Arc<Process>> {
+    match u32::try_from(id) {
+        Ok(0) => Ok(task::process()),
+        Ok(id) => by_id(id).ok_or(Errno::ESRCH),
+        Err(_) => Err(Errno::EINVAL),
+    }
+}
+
+/// getpgid(2).
+pub fn getpgid(id: i32) -> Answer {
+    Ok(process_or_self(id).map_err(|_| Errno::ESRCH)?.group().into())
+}
+
+/// getpgrp(2).
+pub fn getpgrp() -> Answer {
+    getpgid(0)
+}
+
+/// getsid(2).
+pub fn getsid(id: i32) -> Answer {
+    Ok(process_or_self(id).map_err(|_| Errno::ESRCH)?.session().into())
+}
+
+/// setsid(2).
+pub fn setsid() -> Answer {
+    let process = task::process();
+    let leads = process::all_in_group(process.id());
+    if !leads.is_empty() {
+        return Err(Errno::EPERM);
+    }
+    process.lead_session();
+    Ok(process.id().into())
+}
+
+/// setpgid(2).
+pub fn setpgid(id: i32, group: i32) -> Answer {
+    let own = task::process();
+    let target = process_or_self(id)?;
+    let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
+    let group = if group == 0 { target.id() } else { group };
+    let is_child = target.parent().is_some_and(|parent| Arc::ptr_eq(&parent, &own));
+    if !Arc::ptr_eq(&target, &own) && !is_child {
+        return Err(Errno::ESRCH);
+    }
+    if target.session() == target.id() || target.session() != own.session() {
+        return Err(Errno::EPERM);
+    }
+    let exists = all_in_group(group).iter().any(|member| member.session() == own.session());
+    if group != target.id() && !exists {
+        return Err(Errno::EPERM);
+    }
+    target.set_group(group);
+    Ok(0)
+}
+
+/// Whom a wait is for.
+#[derive(Clone, Copy)]
+enum Whom {
+    Any,
+    Group(u32),
+    One(u32),
+}
+
+impl Whom {
+    fn from_number(number: i32) -> Self {
+        match number {
+            -1 => Self::Any,
+            0 => Self::Group(task::process().group()),
+            number if number < 0 => Self::Group(number.unsigned_abs()),
+            number => Self::One(number.unsigned_abs()),
+        }
+    }
+
+    fn is(self, child: &Process) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Group(group) => child.group() == group,
+            Self::One(id) => child.id() == id,
+        }
+    }
+}
+
+/// What has happened to a child: its status as wait(2) gives it, and si_code with si_status.
+struct Event {
+    child: Arc<Process>,
+    status: u32,
+    code: (i32, u32),
+}
+
+/// An event of a child that the options ask for.
+fn event(child: &Arc<Process>, options: u32) -> Option<Event> {
+    if let Life::Zombie(status) = child.life() {
+        let code = match status & 0x7f {
+            0 => (1, status >> 8 & 0xff),
+            signal => (2, signal),
+        };
+        let wanted = options & linux::WEXITED != 0;
+        return wanted.then(|| Event { child: child.clone(), status, code });
+    }
+    let mut stop = child.stop.lock();
+    let keep = options & linux::WNOWAIT != 0;
+    match *stop {
+        Stop::Stopped(signal, false) if options & linux::WSTOPPED != 0 => {
+            *stop = Stop::Stopped(signal, !keep);
+            Some(Event { child: child.clone(), status: signal << 8 | 0x7f, code: (5, signal) })
+        }
+        Stop::Continued if options & linux::WCONTINUED != 0 => {
+            if !keep {
+                *stop = Stop::No;
+            }
+            Some(Event { child: child.clone(), status: 0xffff, code: (6, 18) })
+        }
+        _ => None,
+    }
+}
+
+/// Waits for an event of a child; `None` if there is none yet and it must not wait.
+fn wait_for(whom: Whom, options: u32) -> Result<Option<Event>> {
+    let own = task::process();
+    let look = || -> Result<Option<Event>> {
+        let children = own.children.lock().clone();
+        let mut mine = children.iter().filter(|child| whom.is(child)).peekable();
+        if mine.peek().is_none() {
+            return Err(Errno::ECHILD);
+        }
+        Ok(mine.find_map(|child| event(child, options)))
+    };
+    let found = if options & linux::WNOHANG != 0 {
+        look()?
+    } else {
+        Some(task::wait(&[&own.child_events], None, || look().transpose())??)
+    };
+    let Some(found) = found else { return Ok(None) };
+    let gone = matches!(found.child.life(), Life::Zombie(_)) && options & linux::WNOWAIT == 0;
+    if gone {
+        own.children.lock().retain(|child| !Arc::ptr_eq(child, &found.child));
+        let time = found.child.time() + found.child.children_time.load(Ordering::Relaxed);
+        own.children_time.fetch_add(time, Ordering::Relaxed);
+    }
+    Ok(Some(found))
+}
+
+fn usage_of(counts: u64) -> rusage {
+    let mut usage: rusage = plain::zeroed();
+    usage.ru_utime = timeval(counts_to_ns(counts));
+    usage
+}
+
+/// wait4(2).
+pub fn wait4(id: i32, status: Address, options: u32, usage: Address) -> Answer {
+    let known = linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED | 0xe000_0000;
+    if options & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if id == i32::MIN {
+        return Err(Errno::ESRCH);
+    }
+    let Some(event) = wait_for(Whom::from_number(id), options | linux::WEXITED)? else {
+        return Ok(0);
+    };
+    if !status.is_null() {
+        user::write(status.0, &event.status)?;
+    }
+    if !usage.is_null() {
+        user::write(usage.0, &usage_of(event.child.time()))?;
+    }
+    Ok(event.child.id().into())
+}
+
+/// waitid(2).
+pub fn waitid(kind: u32, id: i32, info: Address, options: u32, usage: Address) -> Answer {
+    let events = linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED;
+    let known = events | linux::WNOHANG | linux::WNOWAIT | 0xe000_0000;
+    if options & !known != 0 || options & events == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let whom = match kind {
+        linux::P_ALL => Whom::Any,
+        linux::P_PID if id > 0 => Whom::One(id as u32),
+        linux::P_PGID if id == 0 => Whom::Group(task::process().group()),
+        linux::P_PGID if id > 0 => Whom::Group(id as u32),
+        linux::P_PIDFD => Whom::One(crate::fs::pidfd_process(Fd(id).0)?.id()),
+        _ => return Err(Errno::EINVAL),
+    };
+    let event = wait_for(whom, options)?;
+    if !info.is_null() {
+        let mut bytes = [0; size_of::<siginfo_t>()];
+        if let Some(event) = &event {
+            let (code, status) = event.code;
+            let uid = event.child.credentials.lock().uid;
+            let told = Info::child(SIGCHLD, code, event.child.id(), uid, status);
+            bytes.copy_from_slice(told.bytes());
+        }
+        user::copy_out(info.0, &bytes)?;
+    }
+    if let Some(event) = event.filter(|_| !usage.is_null()) {
+        user::write(usage.0, &usage_of(event.child.time()))?;
+    }
+    Ok(0)
+}
+
+/// getrusage(2).
+pub fn getrusage(whose: i32, into: Address) -> Answer {
+    let process = task::process();
+    let counts = match whose {
+        0 => process.time(),
+        -1 => process.children_time.load(Ordering::Relaxed),
+        1 => task::current().time(),
+        _ => return Err(Errno::EINVAL),
+    };
+    let mut usage = usage_of(counts);
+    if whose != -1 {
+        usage.ru_maxrss = (process.space().usage().1 >> 10) as i64;
+    }
+    user::write(into.0, &usage)?;
+    Ok(0)
+}
+
+fn limit(process: &Process, resource: u32) -> Result<(u64, u64)> {
+    process.limits.lock().get(resource as usize).ok_or(Errno::EINVAL)
+}
+
+/// prlimit64(2).
+pub fn prlimit64(id: i32, resource: u32, new: Address, old: Address) -> Answer {
+    let process = process_or_self(id).map_err(|_| Errno::ESRCH)?;
+    let before = limit(&process, resource)?;
+    if !new.is_null() {
+        let wanted: rlimit64 = user::read(new.0)?;
+        set_limit(&process, resource, (wanted.rlim_cur, wanted.rlim_max))?;
+    }
+    if !old.is_null() {
+        user::write(old.0, &rlimit64 { rlim_cur: before.0, rlim_max: before.1 })?;
+    }
+    Ok(0)
+}
+
+fn set_limit(process: &Process, resource: u32, wanted: (u64, u64)) -> Result<()> {
+    /// As Linux's default `fs.nr_open`.
+    const DESCRIPTORS_MAX: u64 = 1 << 20;
+    let before = limit(process, resource)?;
+    if wanted.0 > wanted.1 {
+        return Err(Errno::EINVAL);
+    }
+    let raised = wanted.1 > before.1 && !process.credentials().is_root();
+    if raised || resource == linux::RLIMIT_NOFILE && wanted.1 > DESCRIPTORS_MAX {
+        return Err(Errno::EPERM);
+    }
+    process.limits.lock().set(resource as usize, wanted);
+    Ok(())
+}
+
+/// getrlimit(2).
+pub fn getrlimit(resource: u32, into: Address) -> Answer {
+    let (soft, hard) = limit(&task::process(), resource)?;
+    user::write(into.0, &rlimit64 { rlim_cur: soft, rlim_max: hard })?;
+    Ok(0)
+}
+
+/// setrlimit(2).
+pub fn setrlimit(resource: u32, from: Address) -> Answer {
+    if resource as usize >= RESOURCES {
+        return Err(Errno::EINVAL);
+    }
+    let wanted: rlimit64 = user::read(from.0)?;
+    set_limit(&task::process(), resource, (wanted.rlim_cur, wanted.rlim_max))?;
+    Ok(0)
+}

@@ -1,0 +1,134 @@
+//! What a program asks about the system as a whole.
+
+use core::mem::offset_of;
+
+use linux_raw_sys::system::{new_utsname, sysinfo as Sysinfo};
+
+use super::{Address, Answer};
+use crate::errno::Errno;
+use crate::memory::{PAGE_SIZE, frames, user};
+use crate::random;
+use crate::sync::Mutex;
+use crate::task::{self, process};
+use crate::time::{self, SECOND};
+
+/// The version of Linux whose calls are offered.
+pub const RELEASE: &str = "6.1.0-unicell";
+const VERSION: &str = concat!("#1 unicell ", env!("CARGO_PKG_VERSION"));
+
+static HOST_NAME: Mutex<[u8; 65]> = Mutex::new(*b"unicell\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+
+/// uname(2).
+pub fn uname(into: Address) -> Answer {
+    let field = |text: &str| {
+        let mut bytes = [0; 65];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        bytes.map(|byte| byte as core::ffi::c_char)
+    };
+    let name = new_utsname {
+        sysname: field("Linux"),
+        nodename: HOST_NAME.lock().map(|byte| byte as core::ffi::c_char),
+        release: field(RELEASE),
+        version: field(VERSION),
+        machine: field("x86_64"),
+        domainname: field("(none)"),
+    };
+    user::write(into.0, &name)?;
+    Ok(0)
+}
+
+/// sethostname(2).
+pub fn sethostname(name: Address, len: usize) -> Answer {
+    if !task::process().credentials().is_root() {
+        return Err(Errno::EPERM);
+    }
+    if len > 64 {
+        return Err(Errno::EINVAL);
+    }
+    let mut bytes = [0; 65];
+    user::copy_in(name.0, &mut bytes[..len])?;
+    *HOST_NAME.lock() = bytes;
+    Ok(0)
+}
+
+/// sysinfo(2).
+pub fn sysinfo(into: Address) -> Answer {
+    const WORDS: usize = size_of::<Sysinfo>() / 8;
+    let (total, used) = frames::usage();
+    let mut words = [0_u64; WORDS];
+    let mut set = |offset: usize, value: u64| words[offset / 8] |= value << (8 * (offset % 8));
+    set(offset_of!(Sysinfo, uptime), time::monotonic() / SECOND);
+    set(offset_of!(Sysinfo, totalram), total * PAGE_SIZE);
+    set(offset_of!(Sysinfo, freeram), (total - used) * PAGE_SIZE);
+    set(offset_of!(Sysinfo, procs), process::thread_count().into());
+    set(offset_of!(Sysinfo, mem_unit), 1);
+    user::write(into.0, &words)?;
+    Ok(0)
+}
+
+/// getrandom(2).
+pub fn getrandom(into: Address, len: usize, flags: u32) -> Answer {
+    const KNOWN: u32 = 7;
+    /// GRND_RANDOM and GRND_INSECURE exclude each other.
+    const BOTH: u32 = 6;
+    if flags & !KNOWN != 0 || flags & BOTH == BOTH {
+        return Err(Errno::EINVAL);
+    }
+    let len = len.min(32 << 20);
+    let mut done = 0;
+    let mut chunk = [0; 256];
+    while done < len {
+        let part = (len - done).min(chunk.len());
+        random::fill(&mut chunk[..part]);
+        user::copy_out(into.0.wrapping_add(done as u64), &chunk[..part])?;
+        done += part;
+    }
+    Ok(len as u64)
+}
+
+/// prctl(2).
+pub fn prctl(option: u32, second: u64, third: u64, _: u64, _: u64) -> Answer {
+    use linux_raw_sys::prctl as pr;
+    let thread = task::current();
+    match option {
+        pr::PR_SET_NAME => {
+            let mut name = [0; 16];
+            for (at, byte) in name.iter_mut().take(15).enumerate() {
+                *byte = user::read(second.wrapping_add(at as u64))?;
+                if *byte == 0 {
+                    break;
+                }
+            }
+            *thread.name.lock() = name;
+        }
+        pr::PR_GET_NAME => user::write(second, &*thread.name.lock())?,
+        pr::PR_GET_DUMPABLE => return Ok(1),
+        pr::PR_GET_KEEPCAPS | pr::PR_GET_TIMERSLACK | pr::PR_GET_NO_NEW_PRIVS => return Ok(0),
+        pr::PR_CAPBSET_READ if second > 40 => return Err(Errno::EINVAL),
+        pr::PR_CAPBSET_READ => return Ok(1),
+        pr::PR_GET_PDEATHSIG => user::write(second, &0_u32)?,
+        pr::PR_SET_DUMPABLE | pr::PR_SET_KEEPCAPS if second > 1 => return Err(Errno::EINVAL),
+        pr::PR_SET_DUMPABLE
+        | pr::PR_SET_KEEPCAPS
+        | pr::PR_SET_PDEATHSIG
+        | pr::PR_SET_TIMERSLACK
+        | pr::PR_SET_CHILD_SUBREAPER
+        | pr::PR_SET_NO_NEW_PRIVS => {}
+        // Names for anonymous memory, and asking for speculation control: harmless to refuse.
+        _ => {
+            let _ = third;
+            return Err(Errno::EINVAL);
+        }
+    }
+    Ok(0)
+}
+
+/// syslog(2): there is no log to read inside.
+pub fn syslog(_: u32, _: Address, _: i32) -> Answer {
+    Err(Errno::EPERM)
+}
+
+/// personality(2): only asking, and setting what it is.
+pub fn personality(persona: u32) -> Answer {
+    if persona == 0 || persona == u32::MAX { Ok(0) } else { Err(Errno::EINVAL) }
+}

@@ -1,0 +1,160 @@
+//! Every system call that the kernel knows, in one table: number, name, function, arguments.
+
+use linux_raw_sys::general as nr;
+
+use super::argument::{Argument, Kind};
+use super::{Address, Answer, Fd, Path};
+use super::{exec, futex, identity, memory, process, signal, system, thread, time};
+
+/// One past the highest number that Linux has given.
+const NUMBERS: usize = 470;
+
+/// A call that the kernel knows.
+pub struct Call {
+    /// Its name.
+    pub name: &'static str,
+    /// How the trace shows its arguments.
+    pub arguments: &'static [Kind],
+    /// Carries it out.
+    pub run: fn(&[u64; 6]) -> Answer,
+}
+
+macro_rules! calls {
+    ($($number:ident $name:literal $family:ident::$function:ident($($argument:ty),*);)*) => {
+        const fn table() -> [Option<Call>; NUMBERS] {
+            let mut table = [const { None }; NUMBERS];
+            $(
+                table[nr::$number as usize] = Some(Call {
+                    name: $name,
+                    arguments: &[$(<$argument as Argument>::KIND),*],
+                    run: |registers| {
+                        let mut registers = registers.iter();
+                        let mut next = || registers.next().copied().unwrap_or(0);
+                        let _ = &mut next;
+                        $family::$function($(<$argument>::from_register(next())),*)
+                    },
+                });
+            )*
+            table
+        }
+    };
+}
+
+static TABLE: [Option<Call>; NUMBERS] = table();
+
+/// The call with this number.
+#[must_use]
+pub fn call(number: u64) -> Option<&'static Call> {
+    TABLE.get(usize::try_from(number).ok()?)?.as_ref()
+}
+
+calls! {
+    // Memory.
+    __NR_mmap "mmap" memory::mmap(Address, usize, u32, u32, Fd, u64);
+    __NR_munmap "munmap" memory::munmap(Address, usize);
+    __NR_mprotect "mprotect" memory::mprotect(Address, usize, u32);
+    __NR_mremap "mremap" memory::mremap(Address, usize, usize, u32, Address);
+    __NR_brk "brk" memory::brk(Address);
+    __NR_madvise "madvise" memory::madvise(Address, usize, u32);
+    __NR_msync "msync" memory::msync(Address, usize, u32);
+    __NR_mincore "mincore" memory::mincore(Address, usize, Address);
+    __NR_mlock "mlock" memory::mlock(Address, usize);
+    __NR_munlock "munlock" memory::mlock(Address, usize);
+    __NR_mlock2 "mlock2" memory::mlock2(Address, usize, u32);
+    __NR_mlockall "mlockall" memory::mlockall(u32);
+    __NR_membarrier "membarrier" memory::membarrier(u32, u32);
+
+    // Threads and processes.
+    __NR_clone "clone" thread::clone(u64, Address, Address, Address, u64);
+    __NR_clone3 "clone3" thread::clone3(Address, usize);
+    __NR_fork "fork" thread::fork();
+    __NR_vfork "vfork" thread::vfork();
+    __NR_exit "exit" thread::exit(u32);
+    __NR_exit_group "exit_group" thread::exit_group(u32);
+    __NR_gettid "gettid" thread::gettid();
+    __NR_set_tid_address "set_tid_address" thread::set_tid_address(Address);
+    __NR_sched_yield "sched_yield" thread::sched_yield();
+    __NR_sched_getaffinity "sched_getaffinity" thread::sched_getaffinity(i32, usize, Address);
+    __NR_sched_setaffinity "sched_setaffinity" thread::sched_setaffinity(i32, usize, Address);
+    __NR_sched_getscheduler "sched_getscheduler" thread::sched_getscheduler(i32);
+    __NR_sched_setscheduler "sched_setscheduler" thread::sched_setscheduler(i32, u32, Address);
+    __NR_sched_getparam "sched_getparam" thread::sched_getparam(i32, Address);
+    __NR_sched_get_priority_max "sched_get_priority_max" thread::sched_get_priority_max(u32);
+    __NR_sched_get_priority_min "sched_get_priority_min" thread::sched_get_priority_min(u32);
+    __NR_getpriority "getpriority" thread::getpriority(u32, i32);
+    __NR_setpriority "setpriority" thread::setpriority(u32, i32, i32);
+    __NR_getcpu "getcpu" thread::getcpu(Address, Address, Address);
+    __NR_arch_prctl "arch_prctl" thread::arch_prctl(u32, Address);
+    __NR_futex "futex" futex::futex(Address, u32, u32, Address, Address, u32);
+    __NR_set_robust_list "set_robust_list" futex::set_robust_list(Address, usize);
+    __NR_get_robust_list "get_robust_list" futex::get_robust_list(i32, Address, Address);
+    __NR_execve "execve" exec::execve(Path, Address, Address);
+    __NR_execveat "execveat" exec::execveat(Fd, Path, Address, Address, u32);
+    __NR_wait4 "wait4" process::wait4(i32, Address, u32, Address);
+    __NR_waitid "waitid" process::waitid(u32, i32, Address, u32, Address);
+    __NR_getpid "getpid" process::getpid();
+    __NR_getppid "getppid" process::getppid();
+    __NR_getpgid "getpgid" process::getpgid(i32);
+    __NR_getpgrp "getpgrp" process::getpgrp();
+    __NR_setpgid "setpgid" process::setpgid(i32, i32);
+    __NR_getsid "getsid" process::getsid(i32);
+    __NR_setsid "setsid" process::setsid();
+    __NR_getrusage "getrusage" process::getrusage(i32, Address);
+    __NR_getrlimit "getrlimit" process::getrlimit(u32, Address);
+    __NR_setrlimit "setrlimit" process::setrlimit(u32, Address);
+    __NR_prlimit64 "prlimit64" process::prlimit64(i32, u32, Address, Address);
+
+    // Users and groups.
+    __NR_getuid "getuid" identity::getuid();
+    __NR_geteuid "geteuid" identity::geteuid();
+    __NR_getgid "getgid" identity::getgid();
+    __NR_getegid "getegid" identity::getegid();
+    __NR_setuid "setuid" identity::setuid(u32);
+    __NR_setgid "setgid" identity::setgid(u32);
+    __NR_setreuid "setreuid" identity::setreuid(u32, u32);
+    __NR_setregid "setregid" identity::setregid(u32, u32);
+    __NR_setresuid "setresuid" identity::setresuid(u32, u32, u32);
+    __NR_setresgid "setresgid" identity::setresgid(u32, u32, u32);
+    __NR_getresuid "getresuid" identity::getresuid(Address, Address, Address);
+    __NR_getresgid "getresgid" identity::getresgid(Address, Address, Address);
+    __NR_setfsuid "setfsuid" identity::setfsuid(u32);
+    __NR_setfsgid "setfsgid" identity::setfsgid(u32);
+    __NR_getgroups "getgroups" identity::getgroups(i32, Address);
+    __NR_setgroups "setgroups" identity::setgroups(usize, Address);
+    __NR_capget "capget" identity::capget(Address, Address);
+    __NR_capset "capset" identity::capset(Address, Address);
+
+    // Signals.
+    __NR_rt_sigaction "rt_sigaction" signal::rt_sigaction(u32, Address, Address, usize);
+    __NR_rt_sigprocmask "rt_sigprocmask" signal::rt_sigprocmask(u32, Address, Address, usize);
+    __NR_rt_sigpending "rt_sigpending" signal::rt_sigpending(Address, usize);
+    __NR_rt_sigreturn "rt_sigreturn" signal::rt_sigreturn();
+    __NR_rt_sigsuspend "rt_sigsuspend" signal::rt_sigsuspend(Address, usize);
+    __NR_rt_sigtimedwait "rt_sigtimedwait" signal::rt_sigtimedwait(Address, Address, Address, usize);
+    __NR_rt_sigqueueinfo "rt_sigqueueinfo" signal::rt_sigqueueinfo(i32, u32, Address);
+    __NR_rt_tgsigqueueinfo "rt_tgsigqueueinfo" signal::rt_tgsigqueueinfo(i32, i32, u32, Address);
+    __NR_sigaltstack "sigaltstack" signal::sigaltstack(Address, Address);
+    __NR_pause "pause" signal::pause();
+    __NR_kill "kill" signal::kill(i32, u32);
+    __NR_tkill "tkill" signal::tkill(i32, u32);
+    __NR_tgkill "tgkill" signal::tgkill(i32, i32, u32);
+
+    // Time.
+    __NR_clock_gettime "clock_gettime" time::clock_gettime(i32, Address);
+    __NR_clock_getres "clock_getres" time::clock_getres(i32, Address);
+    __NR_clock_settime "clock_settime" time::clock_settime(i32, Address);
+    __NR_gettimeofday "gettimeofday" time::gettimeofday(Address, Address);
+    __NR_time "time" time::time(Address);
+    __NR_nanosleep "nanosleep" time::nanosleep(Address, Address);
+    __NR_clock_nanosleep "clock_nanosleep" time::clock_nanosleep(i32, u32, Address, Address);
+    __NR_times "times" time::times(Address);
+
+    // The system.
+    __NR_uname "uname" system::uname(Address);
+    __NR_sethostname "sethostname" system::sethostname(Address, usize);
+    __NR_sysinfo "sysinfo" system::sysinfo(Address);
+    __NR_getrandom "getrandom" system::getrandom(Address, usize, u32);
+    __NR_prctl "prctl" system::prctl(u32, u64, u64, u64, u64);
+    __NR_syslog "syslog" system::syslog(u32, Address, i32);
+    __NR_personality "personality" system::personality(u32);
+}

@@ -1,0 +1,198 @@
+//! From the program into the kernel: calls, faults, preemption; and what is done on the way back.
+
+use alloc::string::String;
+use core::fmt::Write;
+
+use super::{current, exit, out_of_memory, scheduler};
+use crate::arch::Frame;
+use crate::device::platform;
+use crate::errno::{Errno, Result};
+use crate::memory::user::{self, Access};
+use crate::mm::{self, Fault};
+use crate::signal::{self, Info, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+use crate::syscall;
+
+/// A system call.
+pub(crate) fn system_call(number: u64, arguments: &[u64; 6]) {
+    platform::count(|counters| counters.syscalls += 1);
+    let answer = syscall::dispatch(number, arguments);
+    if let Some(answer) = answer {
+        let value = answer.unwrap_or_else(|errno| (-i64::from(errno.number())) as u64);
+        current().context().with_frame(|frame| frame.rax = value);
+    }
+    back_to_program(true);
+}
+
+/// The preemption interrupt.
+pub(crate) fn preempted() {
+    platform::count(|counters| counters.preemptions += 1);
+    scheduler::look_around();
+    back_to_program(false);
+}
+
+/// A new thread's first moment.
+pub(crate) fn thread_begins() {
+    scheduler::after_switch();
+    back_to_program(false);
+}
+
+/// An exception in the program.
+pub(crate) fn exception(vector: u8, error: u64, address: u64) {
+    let info = match vector {
+        PAGE_FAULT => page_fault(error, address),
+        _ => Some(fault_info(vector, error)),
+    };
+    if let Some(info) = info {
+        signal::raise_fault(info, || describe(vector, &info));
+    }
+    back_to_program(false);
+}
+
+fn back_to_program(from_call: bool) {
+    scheduler::before_program();
+    let (killed, due) = {
+        let thread = current();
+        (thread.is_killed(), signal::is_due(&thread) || thread.signals.lock().saved_mask.is_some())
+    };
+    if due && !killed {
+        signal::deliver(from_call);
+    } else if from_call && !killed {
+        restart_if_asked();
+    }
+    if current().is_killed() {
+        exit::end_thread(0);
+    }
+}
+
+/// A wait was broken off for a signal that another thread has taken meanwhile.
+fn restart_if_asked() {
+    let restart = (-i64::from(Errno::RESTART.number())) as u64;
+    current().context().with_frame(|frame| {
+        if frame.rax == restart {
+            frame.rax = frame.number;
+            frame.rip -= 2;
+        }
+    });
+}
+
+const DIVIDE_ERROR: u8 = 0;
+const DEBUG: u8 = 1;
+const BREAKPOINT: u8 = 3;
+const OVERFLOW: u8 = 4;
+const INVALID_OPCODE: u8 = 6;
+const STACK_FAULT: u8 = 12;
+const PAGE_FAULT: u8 = 14;
+const X87: u8 = 16;
+const ALIGNMENT: u8 = 17;
+const SIMD: u8 = 19;
+
+/// Error code of #PF: a write, an instruction fetch.
+const WRITE: u64 = 1 << 1;
+const FETCH: u64 = 1 << 4;
+
+fn page_fault(error: u64, address: u64) -> Option<Info> {
+    platform::count(|counters| counters.page_faults += 1);
+    let access = if error & FETCH != 0 {
+        Access::Execute
+    } else if error & WRITE != 0 {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let process = super::process();
+    let space = process.space();
+    match space.fault(address, access) {
+        Ok(()) => None,
+        Err(Fault::Unmapped) => Some(Info::fault(SIGSEGV, 1, address)),
+        Err(Fault::Forbidden) => Some(Info::fault(SIGSEGV, 2, address)),
+        Err(Fault::PastEnd) => Some(Info::fault(SIGBUS, 2, address)),
+        Err(Fault::OutOfMemory) => {
+            out_of_memory(&process);
+            None
+        }
+    }
+}
+
+/// The signal of an exception, with the code that Linux gives it.
+fn fault_info(vector: u8, error: u64) -> Info {
+    let (rip, bytes) = {
+        let frame = current().context().frame();
+        (frame.rip, instruction(&frame))
+    };
+    match vector {
+        DIVIDE_ERROR => Info::fault(SIGFPE, 1, rip),
+        DEBUG => Info::fault(SIGTRAP, 2, rip),
+        BREAKPOINT => Info::new(SIGTRAP, 0x80),
+        OVERFLOW => Info::new(SIGSEGV, 0x80),
+        // `int n` is an undefined instruction on page-table KVM, and a protection fault elsewhere.
+        INVALID_OPCODE if bytes == Ok([0xcd]) => Info::new(SIGSEGV, 0x80),
+        INVALID_OPCODE => Info::fault(SIGILL, 2, rip),
+        STACK_FAULT => Info::new(SIGBUS, 0x80),
+        X87 | SIMD => Info::fault(SIGFPE, floating_point_code(vector), rip),
+        ALIGNMENT => Info::fault(SIGBUS, 1, 0),
+        _ => {
+            let _ = error;
+            Info::new(SIGSEGV, 0x80)
+        }
+    }
+}
+
+fn instruction(frame: &Frame) -> Result<[u8; 1]> {
+    user::read(frame.rip)
+}
+
+/// FPE_ codes by the first unmasked exception: MXCSR for SIMD, the status word for x87.
+fn floating_point_code(vector: u8) -> i32 {
+    let state = current().context().current_state();
+    let word = |at: usize| u32::from(state.bytes()[at]) | u32::from(state.bytes()[at + 1]) << 8;
+    let raised = if vector == SIMD { word(24) & !(word(24) >> 7) } else { word(2) & !word(0) };
+    match raised {
+        _ if raised & 1 != 0 => 7,
+        _ if raised & 4 != 0 => 3,
+        _ if raised & 8 != 0 => 4,
+        _ if raised & 0x12 != 0 => 5,
+        _ if raised & 0x20 != 0 => 6,
+        _ => 0,
+    }
+}
+
+/// What the crash report says of a program's fault.
+fn describe(vector: u8, info: &Info) -> String {
+    let thread = current();
+    let frame = thread.context().frame();
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "exception {vector} at {:#x}, address {:#x}", frame.rip, info.address());
+    let registers = [
+        ("rax", frame.rax),
+        ("rbx", frame.rbx),
+        ("rcx", frame.rcx),
+        ("rdx", frame.rdx),
+        ("rsi", frame.rsi),
+        ("rdi", frame.rdi),
+        ("rbp", frame.rbp),
+        ("rsp", frame.rsp),
+        ("r8", frame.r8),
+        ("r9", frame.r9),
+        ("r10", frame.r10),
+        ("r11", frame.r11),
+        ("r12", frame.r12),
+        ("r13", frame.r13),
+        ("r14", frame.r14),
+        ("r15", frame.r15),
+        ("rflags", frame.rflags),
+    ];
+    for (at, (name, value)) in registers.iter().enumerate() {
+        let end = if at % 4 == 3 { "\n" } else { " " };
+        let _ = write!(text, "{name:>6} {value:016x}{end}");
+    }
+    let areas = thread.process().space().areas();
+    if let Some(area) = areas.iter().find(|area| (area.start..area.end).contains(&frame.rip)) {
+        let name = match &area.backing {
+            mm::Backing::Object(object, _) => String::from_utf8_lossy(&object.name()).into_owned(),
+            mm::Backing::Anonymous => String::from(area.label),
+        };
+        let _ = write!(text, "\n    in {name} + {:#x}", frame.rip - area.start);
+    }
+    text
+}

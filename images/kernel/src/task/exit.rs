@@ -1,0 +1,138 @@
+//! The end of threads and processes.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::process::{FIRST, Life, Process, number_freed};
+use super::thread::Thread;
+use super::{futex, scheduler};
+use crate::device::platform;
+use crate::fs::{FdTable, FsContext};
+use crate::memory::user;
+use crate::mm::Space;
+use crate::signal;
+use unicell_guest_abi::exit::ExitKind;
+
+/// The status of an end by exit, as wait(2) gives it.
+#[must_use]
+pub fn exited(code: u32) -> u32 {
+    (code & 0xff) << 8
+}
+
+/// Lets a process end with a status: its threads go as soon as they would return to the program.
+/// Of several ends the first counts.
+pub fn begin(process: &Arc<Process>, status: u32) {
+    {
+        let mut life = process.life.lock();
+        if *life != Life::Alive {
+            return;
+        }
+        *life = Life::Ending(status);
+    }
+    let threads = process.threads.lock().clone();
+    for thread in threads {
+        thread.kill();
+    }
+    process.continued.wake_all();
+}
+
+/// The running thread ends, with its process if it was the last.
+pub fn end_thread(code: u32) -> ! {
+    leave(code);
+    scheduler::end_current()
+}
+
+/// Everything up to the switch, so that nothing is held on the stack that is left for ever.
+fn leave(code: u32) {
+    let thread = scheduler::current();
+    let process = thread.process().clone();
+    signal_end(&thread);
+    number_freed();
+    let last = {
+        let mut threads = process.threads.lock();
+        threads.retain(|other| !Arc::ptr_eq(other, &thread));
+        threads.is_empty()
+    };
+    if last {
+        let status = match process.life() {
+            Life::Ending(status) => status,
+            _ => exited(code),
+        };
+        finish(&process, status);
+    } else {
+        // Whoever execs waits for the others to be gone.
+        process.ended.wake_all();
+    }
+}
+
+/// Tells who waits for the thread: by its word, and by its robust futexes.
+fn signal_end(thread: &Arc<Thread>) {
+    futex::end_of_owner(thread);
+    let address = thread.clear_at_end.load(core::sync::atomic::Ordering::Relaxed);
+    if address != 0 && user::write(address, &0_u32).is_ok() {
+        futex::wake_at_end(address);
+    }
+}
+
+/// The last thread is gone.
+fn finish(process: &Arc<Process>, status: u32) {
+    if process.id() == FIRST {
+        end_instance(process, status);
+    }
+    process.set_files(Arc::new(FdTable::empty()));
+    process.set_context(Arc::new(FsContext::empty()));
+    let children = core::mem::take(&mut *process.children.lock());
+    for child in children {
+        // A zombie goes with the last reference; a live one has no parent from now on.
+        child.orphan();
+        if matches!(child.life(), Life::Alive | Life::Ending(_)) {
+            adopt(child);
+        }
+    }
+    *process.life.lock() = Life::Zombie(status);
+    if let Ok(empty) = Space::new() {
+        process.set_space(Arc::new(empty));
+        process.activate_space();
+    }
+    process.ended.wake_all();
+    match process.parent() {
+        Some(parent) => signal::child_ended(&parent, process, status),
+        None => forget(process),
+    }
+}
+
+/// Live orphans, so that they stay alive until they end.
+static ORPHANS: crate::sync::Mutex<Vec<Arc<Process>>> = crate::sync::Mutex::new(Vec::new());
+
+fn adopt(child: Arc<Process>) {
+    ORPHANS.lock().push(child);
+}
+
+fn forget(process: &Arc<Process>) {
+    ORPHANS.lock().retain(|orphan| !Arc::ptr_eq(orphan, process));
+}
+
+fn end_instance(process: &Arc<Process>, status: u32) -> ! {
+    let signal = status & 0x7f;
+    if signal == 0 {
+        platform::end(ExitKind::Exited, status >> 8 & 0xff, format_args!(""));
+    }
+    if let Some(report) = OUT_OF_MEMORY.lock().take() {
+        platform::end(ExitKind::OutOfMemory, signal, format_args!("{report}"));
+    }
+    let fault = signal::last_fault(process.id());
+    match fault {
+        Some(fault) => platform::end(ExitKind::Signaled, signal, format_args!("{fault}")),
+        None => platform::end(ExitKind::Signaled, signal, format_args!("")),
+    }
+}
+
+static OUT_OF_MEMORY: crate::sync::Mutex<Option<&'static str>> = crate::sync::Mutex::new(None);
+
+/// A process needed memory that is not there.
+pub(super) fn kill_for_memory(process: &Arc<Process>) {
+    if process.id() == FIRST {
+        *OUT_OF_MEMORY.lock() = Some("memory ran out while the program touched a page");
+    }
+    begin(process, signal::SIGKILL);
+}

@@ -1,0 +1,225 @@
+//! Futexes: sleeping on a word of memory, as futex(2).
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use linux_raw_sys::general::{self as linux, robust_list_head};
+
+use super::{Thread, WaitQueue, current, process, scheduler};
+use crate::errno::{Errno, Result};
+use crate::memory::user::{self, Access};
+use crate::mm::WordKey;
+use crate::sync::Mutex;
+
+/// Matches every waiter.
+pub const ANY: u32 = u32::MAX;
+/// FUTEX_OP_OPARG_SHIFT in its place in the code: the argument is a shift count.
+const FUTEX_OP_ARG_SHIFT: u32 = 8 << 28;
+/// Entries of a robust list that are looked at, as in Linux.
+const ROBUST_MAX: usize = 2048;
+
+struct Waiter {
+    bits: u32,
+    woken: AtomicBool,
+    queue: WaitQueue,
+}
+
+static WAITERS: Mutex<BTreeMap<WordKey, Vec<Arc<Waiter>>>> = Mutex::new(BTreeMap::new());
+
+fn key(address: u64) -> Result<WordKey> {
+    if !address.is_multiple_of(4) {
+        return Err(Errno::EINVAL);
+    }
+    user::make_present(address, 4, Access::Read)?;
+    Ok(process().space().word_key(address))
+}
+
+/// Sleeps while the word holds `expected`.
+///
+/// # Errors
+///
+/// EAGAIN if it does not, ETIMEDOUT, RESTART, EFAULT, EINVAL.
+pub fn wait(address: u64, expected: u32, bits: u32, deadline: Option<u64>) -> Result<()> {
+    if bits == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let key = key(address)?;
+    if user::load(address)? != expected {
+        return Err(Errno::EAGAIN);
+    }
+    let waiter = Arc::new(Waiter { bits, woken: AtomicBool::new(false), queue: WaitQueue::new() });
+    WAITERS.lock().entry(key).or_default().push(waiter.clone());
+    let woken = || waiter.woken.load(Ordering::Relaxed).then_some(());
+    let result = scheduler::wait(&[&waiter.queue], deadline, woken);
+    if result.is_err() {
+        // It may have been moved to another word meanwhile.
+        WAITERS.lock().retain(|_, waiters| {
+            waiters.retain(|other| !Arc::ptr_eq(other, &waiter));
+            !waiters.is_empty()
+        });
+    }
+    result
+}
+
+fn wake_key(key: &WordKey, count: u32, bits: u32) -> u32 {
+    let mut all = WAITERS.lock();
+    let Some(waiters) = all.get_mut(key) else { return 0 };
+    let mut woken = Vec::new();
+    waiters.retain(|waiter| {
+        let chosen = (woken.len() as u32) < count && waiter.bits & bits != 0;
+        if chosen {
+            woken.push(waiter.clone());
+        }
+        !chosen
+    });
+    if waiters.is_empty() {
+        all.remove(key);
+    }
+    drop(all);
+    for waiter in &woken {
+        waiter.woken.store(true, Ordering::Relaxed);
+        waiter.queue.wake_all();
+    }
+    woken.len() as u32
+}
+
+/// Wakes up to `count` waiters of which a bit matches; returns how many.
+///
+/// # Errors
+///
+/// EFAULT, EINVAL.
+pub fn wake(address: u64, count: u32, bits: u32) -> Result<u32> {
+    if bits == 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(wake_key(&key(address)?, count, bits))
+}
+
+/// Wakes `count` waiters and moves up to `moved` others to another word, if the word holds
+/// `expected` (where that is asked). Returns how many were woken and how many were moved.
+///
+/// # Errors
+///
+/// EAGAIN if the word does not hold it, EFAULT, EINVAL.
+pub fn requeue(
+    address: u64,
+    count: u32,
+    target: u64,
+    moved: u32,
+    expected: Option<u32>,
+) -> Result<(u32, u32)> {
+    let (from, to) = (key(address)?, key(target)?);
+    if let Some(expected) = expected {
+        if user::load(address)? != expected {
+            return Err(Errno::EAGAIN);
+        }
+    }
+    let woken = wake_key(&from, count, ANY);
+    let mut all = WAITERS.lock();
+    let mut waiters = all.remove(&from).unwrap_or_default();
+    let rest = waiters.split_off(waiters.len().min(moved as usize));
+    let count = waiters.len() as u32;
+    if !rest.is_empty() {
+        all.insert(from, rest);
+    }
+    if !waiters.is_empty() {
+        all.entry(to).or_default().extend(waiters);
+    }
+    Ok((woken, count))
+}
+
+/// Changes the second word, wakes waiters of the first, and those of the second if its old value
+/// compares as asked (FUTEX_WAKE_OP).
+///
+/// # Errors
+///
+/// EFAULT, EINVAL, ENOSYS for an unknown operation.
+pub fn wake_op(address: u64, count: u32, second: u64, second_count: u32, code: u32) -> Result<u32> {
+    let argument = (code as i32) << 8 >> 20;
+    let compared = (code as i32) << 20 >> 20;
+    let operand = if code & FUTEX_OP_ARG_SHIFT != 0 {
+        1_u32.wrapping_shl(argument as u32)
+    } else {
+        argument as u32
+    };
+    let (first_key, second_key) = (key(address)?, key(second)?);
+    let change = |old: u32| match code >> 28 & 7 {
+        linux::FUTEX_OP_SET => Some(operand),
+        linux::FUTEX_OP_ADD => Some(old.wrapping_add(operand)),
+        linux::FUTEX_OP_OR => Some(old | operand),
+        linux::FUTEX_OP_ANDN => Some(old & !operand),
+        linux::FUTEX_OP_XOR => Some(old ^ operand),
+        _ => None,
+    };
+    let old = user::with_atomic(second, Access::Write, |word| {
+        let old = word.load(Ordering::SeqCst);
+        change(old).map(|new| {
+            word.store(new, Ordering::SeqCst);
+            old as i32
+        })
+    })?;
+    let old = old.ok_or(Errno::ENOSYS)?;
+    let matches = match code >> 24 & 15 {
+        linux::FUTEX_OP_CMP_EQ => old == compared,
+        linux::FUTEX_OP_CMP_NE => old != compared,
+        linux::FUTEX_OP_CMP_LT => old < compared,
+        linux::FUTEX_OP_CMP_LE => old <= compared,
+        linux::FUTEX_OP_CMP_GT => old > compared,
+        linux::FUTEX_OP_CMP_GE => old >= compared,
+        _ => return Err(Errno::ENOSYS),
+    };
+    let mut woken = wake_key(&first_key, count, ANY);
+    if matches {
+        woken += wake_key(&second_key, second_count, ANY);
+    }
+    Ok(woken)
+}
+
+/// Wakes who waits for a thread that has just cleared its word.
+pub(super) fn wake_at_end(address: u64) {
+    // The word was written, so its page is there.
+    let _ = wake(address, 1, ANY);
+}
+
+/// Marks the robust futexes of a thread that ends and wakes a waiter of each.
+pub(super) fn end_of_owner(thread: &Arc<Thread>) {
+    let head_address = thread.robust_list.load(Ordering::Relaxed);
+    if head_address == 0 || current().id() != thread.id() {
+        return;
+    }
+    let Ok(head) = user::read::<robust_list_head>(head_address) else { return };
+    let release = |entry: u64, pending: bool| {
+        let word = entry.wrapping_add_signed(head.futex_offset);
+        let owned = user::with_atomic(word, Access::Write, |value| {
+            let old = value.load(Ordering::SeqCst);
+            let ours = old & linux::FUTEX_TID_MASK == thread.id();
+            if ours {
+                let waiters = old & linux::FUTEX_WAITERS;
+                value.store(waiters | linux::FUTEX_OWNER_DIED, Ordering::SeqCst);
+            }
+            ours || pending && old == 0
+        });
+        if owned == Ok(true) {
+            let _ = wake(word, 1, ANY);
+        }
+    };
+    let pending = head.list_op_pending as u64;
+    let mut entry = head.list.next as u64;
+    for _ in 0..ROBUST_MAX {
+        if entry == head_address {
+            break;
+        }
+        if entry & !1 != pending & !1 {
+            release(entry & !1, false);
+        }
+        match user::read::<u64>(entry & !1) {
+            Ok(next) => entry = next,
+            Err(_) => break,
+        }
+    }
+    if pending != 0 {
+        release(pending & !1, true);
+    }
+}

@@ -1,0 +1,53 @@
+//! Threads and processes: their life, who runs, who waits for what.
+
+#[cfg(feature = "image")]
+pub mod entry;
+pub mod exit;
+pub mod futex;
+pub mod identity;
+pub mod limits;
+pub mod process;
+pub mod scheduler;
+#[cfg(feature = "image")]
+pub mod start;
+pub mod thread;
+mod wait_queue;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+pub use identity::Credentials;
+pub use process::Process;
+pub use scheduler::{wait, wait_for_device, wait_uninterrupted};
+pub use thread::Thread;
+pub use wait_queue::WaitQueue;
+
+/// The running thread.
+pub fn current() -> Arc<Thread> {
+    scheduler::current()
+}
+
+/// The process of the running thread.
+pub fn process() -> Arc<Process> {
+    scheduler::current().process().clone()
+}
+
+/// The number of the running thread.
+pub fn thread_id() -> u32 {
+    scheduler::current().id()
+}
+
+/// Every process, by number.
+pub fn processes() -> Vec<Arc<Process>> {
+    process::all()
+}
+
+/// Memory ran out while `process` needed some: it is killed.
+pub fn out_of_memory(process: &Arc<Process>) {
+    exit::kill_for_memory(process);
+}
+
+/// Sends SIGPIPE to the running thread.
+pub fn raise_sigpipe() {
+    crate::signal::raise_on_current(crate::signal::SIGPIPE);
+}

@@ -1,0 +1,387 @@
+//! A process: what its threads share, and its place among the others.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use super::limits::Limits;
+use super::thread::Thread;
+use super::{Credentials, WaitQueue};
+use crate::errno::{Errno, Result};
+use crate::fs::{FdTable, FsContext};
+use crate::mm::Space;
+use crate::signal::{Actions, Pending};
+use crate::sync::Mutex;
+use crate::time;
+
+/// The number of the first program. 1 is nobody: it stands for the kernel, which adopts orphans.
+pub const FIRST: u32 = 2;
+const NUMBERS_MAX: u32 = 4_194_304;
+
+static ALL: Mutex<BTreeMap<u32, Weak<Process>>> = Mutex::new(BTreeMap::new());
+/// Threads alive, for the limit.
+static THREADS: AtomicU32 = AtomicU32::new(0);
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(FIRST);
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// It has threads that run.
+    Alive,
+    /// It ends with this status (as wait(2) gives it); its threads are on their way out.
+    Ending(u32),
+    /// It has ended and waits to be asked how.
+    Zombie(u32),
+}
+
+/// What the parent is told of besides an end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stop {
+    /// It runs.
+    #[default]
+    No,
+    /// It was stopped by this signal; `true` once the parent has been told.
+    Stopped(u32, bool),
+    /// It was continued, and the parent has not been told.
+    Continued,
+}
+
+/// A process.
+pub struct Process {
+    id: u32,
+    group: AtomicU32,
+    session: AtomicU32,
+    parent: Mutex<Weak<Process>>,
+    /// Alive and zombies.
+    pub children: Mutex<Vec<Arc<Process>>>,
+    space: Mutex<Arc<Space>>,
+    files: Mutex<Arc<FdTable>>,
+    context: Mutex<Arc<FsContext>>,
+    /// Its threads that have not ended.
+    pub threads: Mutex<Vec<Arc<Thread>>>,
+    /// What it does with signals.
+    pub actions: Mutex<Actions>,
+    /// Signals sent to the process as a whole.
+    pub pending: Mutex<Pending>,
+    /// Where it is in its life.
+    pub life: Mutex<Life>,
+    /// Whether it is stopped.
+    pub stop: Mutex<Stop>,
+    /// Woken when a child ends, stops or goes on.
+    pub child_events: WaitQueue,
+    /// Woken when this process ends, or (for a parent in vfork) no longer uses its parent's memory.
+    pub ended: WaitQueue,
+    /// Woken when it is continued.
+    pub continued: WaitQueue,
+    /// What the parent is sent at the end; 0 for nothing.
+    pub exit_signal: u32,
+    /// User and group numbers.
+    pub credentials: Mutex<Credentials>,
+    /// Resource limits.
+    pub limits: Mutex<Limits>,
+    /// The program's path, for `/proc/self/exe`.
+    pub executable: Mutex<Arc<[u8]>>,
+    /// When it began, monotonic ns.
+    pub started: u64,
+    time: AtomicU64,
+    /// Time of children that were waited for.
+    pub children_time: AtomicU64,
+}
+
+/// A number that no process or thread has.
+///
+/// # Errors
+///
+/// EAGAIN if there are as many threads as are allowed.
+pub fn new_number() -> Result<u32> {
+    if u64::from(THREADS.load(Ordering::Relaxed)) >= super::limits::THREADS {
+        return Err(Errno::EAGAIN);
+    }
+    let taken = |number: u32| {
+        ALL.lock().contains_key(&number)
+            || all().iter().any(|process| process.threads.lock().iter().any(|t| t.id() == number))
+    };
+    let mut wrapped = false;
+    loop {
+        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
+        if number >= NUMBERS_MAX {
+            NEXT_NUMBER.store(FIRST, Ordering::Relaxed);
+            wrapped = true;
+        } else if number < FIRST || wrapped_before() && taken(number) {
+            continue;
+        } else {
+            if wrapped {
+                WRAPPED.store(1, Ordering::Relaxed);
+            }
+            THREADS.fetch_add(1, Ordering::Relaxed);
+            return Ok(number);
+        }
+    }
+}
+
+static WRAPPED: AtomicU32 = AtomicU32::new(0);
+
+/// Numbers are looked for among those taken only once they have all been given out.
+fn wrapped_before() -> bool {
+    WRAPPED.load(Ordering::Relaxed) != 0
+}
+
+/// A thread's number is free again.
+pub(super) fn number_freed() {
+    THREADS.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// Threads alive.
+pub fn thread_count() -> u32 {
+    THREADS.load(Ordering::Relaxed)
+}
+
+/// Every process, zombies too.
+pub(super) fn all() -> Vec<Arc<Process>> {
+    ALL.lock().values().filter_map(Weak::upgrade).collect()
+}
+
+/// The process with this number.
+#[must_use]
+pub fn by_id(id: u32) -> Option<Arc<Process>> {
+    ALL.lock().get(&id)?.upgrade()
+}
+
+/// The thread with this number, in whatever process.
+#[must_use]
+pub fn thread_by_id(id: u32) -> Option<Arc<Thread>> {
+    let find = |process: &Arc<Process>| {
+        process.threads.lock().iter().find(|thread| thread.id() == id).cloned()
+    };
+    by_id(id).and_then(|process| find(&process)).or_else(|| all().iter().find_map(find))
+}
+
+impl Process {
+    /// The first process.
+    #[must_use]
+    pub fn first(id: u32, files: FdTable, context: FsContext) -> Arc<Self> {
+        let process = Self {
+            id,
+            group: AtomicU32::new(id),
+            session: AtomicU32::new(id),
+            parent: Mutex::new(Weak::new()),
+            children: Mutex::default(),
+            space: Mutex::new(Arc::new(Space::boot())),
+            files: Mutex::new(Arc::new(files)),
+            context: Mutex::new(Arc::new(context)),
+            threads: Mutex::default(),
+            actions: Mutex::default(),
+            pending: Mutex::default(),
+            life: Mutex::new(Life::Alive),
+            stop: Mutex::default(),
+            child_events: WaitQueue::new(),
+            ended: WaitQueue::new(),
+            continued: WaitQueue::new(),
+            exit_signal: 0,
+            credentials: Mutex::default(),
+            limits: Mutex::default(),
+            executable: Mutex::new(Arc::from(&b""[..])),
+            started: time::monotonic(),
+            time: AtomicU64::new(0),
+            children_time: AtomicU64::new(0),
+        };
+        Self::register(process)
+    }
+
+    /// A child of `self` with the given memory, descriptors and directories, and copies of
+    /// everything else.
+    #[must_use]
+    pub fn child(
+        self: &Arc<Self>,
+        id: u32,
+        space: Arc<Space>,
+        files: Arc<FdTable>,
+        context: Arc<FsContext>,
+        exit_signal: u32,
+    ) -> Arc<Self> {
+        let process = Self {
+            id,
+            group: AtomicU32::new(self.group()),
+            session: AtomicU32::new(self.session()),
+            parent: Mutex::new(Arc::downgrade(self)),
+            children: Mutex::default(),
+            space: Mutex::new(space),
+            files: Mutex::new(files),
+            context: Mutex::new(context),
+            threads: Mutex::default(),
+            actions: Mutex::new(self.actions.lock().clone()),
+            pending: Mutex::default(),
+            life: Mutex::new(Life::Alive),
+            stop: Mutex::default(),
+            child_events: WaitQueue::new(),
+            ended: WaitQueue::new(),
+            continued: WaitQueue::new(),
+            exit_signal,
+            credentials: Mutex::new(self.credentials.lock().clone()),
+            limits: Mutex::new(self.limits.lock().clone()),
+            executable: Mutex::new(self.executable.lock().clone()),
+            started: time::monotonic(),
+            time: AtomicU64::new(0),
+            children_time: AtomicU64::new(0),
+        };
+        let process = Self::register(process);
+        self.children.lock().push(process.clone());
+        process
+    }
+
+    fn register(process: Self) -> Arc<Self> {
+        let process = Arc::new(process);
+        ALL.lock().insert(process.id, Arc::downgrade(&process));
+        process
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The number of its process group.
+    pub fn group(&self) -> u32 {
+        self.group.load(Ordering::Relaxed)
+    }
+
+    /// Moves it to another process group.
+    pub fn set_group(&self, group: u32) {
+        self.group.store(group, Ordering::Relaxed);
+    }
+
+    /// The number of its session.
+    pub fn session(&self) -> u32 {
+        self.session.load(Ordering::Relaxed)
+    }
+
+    /// Makes it the leader of a session of its own.
+    pub fn lead_session(&self) {
+        self.session.store(self.id, Ordering::Relaxed);
+        self.set_group(self.id);
+    }
+
+    /// Its parent, unless the kernel has adopted it.
+    pub fn parent(&self) -> Option<Arc<Self>> {
+        self.parent.lock().upgrade()
+    }
+
+    /// The parent's number.
+    pub fn parent_id(&self) -> u32 {
+        self.parent().map_or(1, |parent| parent.id)
+    }
+
+    pub(super) fn orphan(&self) {
+        *self.parent.lock() = Weak::new();
+    }
+
+    /// Its memory.
+    pub fn space(&self) -> Arc<Space> {
+        self.space.lock().clone()
+    }
+
+    /// Gives it other memory (exec). Who waits for it to stop using its parent's is woken.
+    pub fn set_space(&self, space: Arc<Space>) {
+        let old = core::mem::replace(&mut *self.space.lock(), space);
+        drop(old);
+        self.ended.wake_all();
+    }
+
+    pub(super) fn activate_space(&self) {
+        self.space.lock().activate();
+    }
+
+    /// Whether it runs in the memory of `other`.
+    pub fn shares_space_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.space(), &other.space())
+    }
+
+    /// Its descriptors.
+    pub fn files(&self) -> Arc<FdTable> {
+        self.files.lock().clone()
+    }
+
+    /// Gives it a descriptor table of its own or another one.
+    pub fn set_files(&self, files: Arc<FdTable>) {
+        let old = core::mem::replace(&mut *self.files.lock(), files);
+        drop(old);
+    }
+
+    /// Its root, working directory and umask.
+    pub fn context(&self) -> Arc<FsContext> {
+        self.context.lock().clone()
+    }
+
+    /// Gives it a root, working directory and umask of its own.
+    pub fn set_context(&self, context: Arc<FsContext>) {
+        *self.context.lock() = context;
+    }
+
+    /// User and group numbers.
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.lock().clone()
+    }
+
+    /// The path of the program it runs.
+    pub fn executable(&self) -> Arc<[u8]> {
+        self.executable.lock().clone()
+    }
+
+    /// Where it is in its life.
+    pub fn life(&self) -> Life {
+        *self.life.lock()
+    }
+
+    /// The name of its first thread.
+    pub fn name(&self) -> [u8; 16] {
+        self.threads.lock().first().map_or([0; 16], |thread| *thread.name.lock())
+    }
+
+    pub(super) fn add_time(&self, counts: u64) {
+        self.time.fetch_add(counts, Ordering::Relaxed);
+    }
+
+    /// Time stamp counts that its threads have run, those that have ended included.
+    pub fn time(&self) -> u64 {
+        let current = super::current();
+        let running = if core::ptr::eq(&raw const **current.process(), self) {
+            current.running_time()
+        } else {
+            0
+        };
+        self.time.load(Ordering::Relaxed) + running
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        ALL.lock().remove(&self.id);
+    }
+}
+
+/// The processes of a group that have not ended.
+#[must_use]
+pub fn all_in_group(group: u32) -> Vec<Arc<Process>> {
+    let alive = |process: &Arc<Process>| {
+        process.group() == group && !matches!(process.life(), Life::Zombie(_))
+    };
+    all().into_iter().filter(alive).collect()
+}
+
+/// A number of [`new_number`] that no thread has got.
+pub fn number_not_used() {
+    number_freed();
+}
+
+/// Ends every thread of the process but one, and waits until they are gone: what exec does.
+pub fn end_other_threads(process: &Arc<Process>, thread: &Arc<Thread>) {
+    let others = process.threads.lock().clone();
+    for other in others.iter().filter(|other| !Arc::ptr_eq(other, thread)) {
+        other.kill();
+    }
+    drop(others);
+    super::wait_uninterrupted(&[&process.ended], || {
+        (process.threads.lock().len() == 1 || thread.is_killed()).then_some(())
+    });
+}

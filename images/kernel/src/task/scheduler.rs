@@ -1,0 +1,258 @@
+//! Who runs: one vCPU, round robin, time slices only where more than one thread is ready.
+//!
+//! There is no idle thread. A thread with nothing to switch to sleeps in the VMM on its own stack
+//! and goes on as soon as it, or another, is ready.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+
+use unicell_guest_abi::platform::NEVER;
+
+use super::thread::{Run, Thread};
+use super::wait_queue::WaitQueue;
+use crate::device::{self, platform};
+use crate::errno::{Errno, Result};
+use crate::sync::Mutex;
+use crate::time;
+
+struct Scheduler {
+    current: Option<Arc<Thread>>,
+    ready: VecDeque<Arc<Thread>>,
+    /// Sleepers by deadline; the number tells two with the same deadline apart.
+    sleepers: BTreeMap<(u64, u32), Arc<Thread>>,
+    /// A thread that has ended, kept until its stack is no longer run on.
+    ended: Option<Arc<Thread>>,
+    announced: (bool, u64),
+}
+
+static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler {
+    current: None,
+    ready: VecDeque::new(),
+    sleepers: BTreeMap::new(),
+    ended: None,
+    announced: (false, NEVER),
+});
+
+impl Scheduler {
+    fn next_deadline(&self) -> u64 {
+        self.sleepers.first_key_value().map_or(NEVER, |((deadline, _), _)| *deadline)
+    }
+
+    fn wake_sleepers(&mut self) {
+        if self.sleepers.is_empty() {
+            return;
+        }
+        let now = time::monotonic();
+        while let Some(entry) = self.sleepers.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let thread = entry.remove();
+            if thread.set_run(Run::Waiting, Run::Ready) {
+                self.ready.push_back(thread);
+            }
+        }
+    }
+}
+
+/// The running thread.
+///
+/// # Panics
+///
+/// Before the first thread runs.
+pub fn current() -> Arc<Thread> {
+    let current = SCHEDULER.lock().current.clone();
+    let Some(current) = current else { unreachable!("no thread runs yet") };
+    current
+}
+
+/// Makes a new thread ready to run.
+pub fn start(thread: Arc<Thread>) {
+    SCHEDULER.lock().ready.push_back(thread);
+}
+
+/// Makes the first thread the running one, before it runs.
+#[cfg(feature = "image")]
+pub(super) fn set_first(thread: Arc<Thread>) {
+    thread.set_run(Run::Ready, Run::Running);
+    SCHEDULER.lock().current = Some(thread);
+}
+
+/// Runs the first thread; the boot stack is never returned to.
+#[cfg(feature = "image")]
+pub(super) fn run_first() -> ! {
+    let context = current().context_pointer();
+    context.enter_first()
+}
+
+/// Makes a waiting thread ready. Returns whether it was waiting.
+pub(super) fn wake(thread: &Arc<Thread>) -> bool {
+    let woken = thread.set_run(Run::Waiting, Run::Ready);
+    if woken {
+        SCHEDULER.lock().ready.push_back(thread.clone());
+    }
+    woken
+}
+
+/// Lets another ready thread run, if there is one.
+pub fn yield_now() {
+    {
+        let mut scheduler = SCHEDULER.lock();
+        scheduler.wake_sleepers();
+        if scheduler.ready.is_empty() {
+            return;
+        }
+        if let Some(current) = scheduler.current.clone() {
+            current.set_run(Run::Running, Run::Ready);
+            scheduler.ready.push_back(current);
+        }
+    }
+    reschedule();
+}
+
+/// What happens at each return to the program: news of the device, expired slices, and what the
+/// host has to know.
+pub(super) fn before_program() {
+    if platform::take_preempt() {
+        look_around();
+    }
+    let mut scheduler = SCHEDULER.lock();
+    let announcement = (!scheduler.ready.is_empty(), scheduler.next_deadline());
+    if scheduler.announced != announcement {
+        scheduler.announced = announcement;
+        platform::announce(announcement.0, announcement.1);
+    }
+}
+
+/// The host has asked for the program to be left: news, a deadline, or the end of a slice.
+pub(super) fn look_around() {
+    device::poll();
+    yield_now();
+}
+
+/// Ends the running thread.
+pub(super) fn end_current() -> ! {
+    {
+        let mut scheduler = SCHEDULER.lock();
+        let Some(current) = scheduler.current.clone() else { unreachable!("no thread runs yet") };
+        current.set_run(Run::Running, Run::Ended);
+        scheduler.ended = Some(current);
+    }
+    reschedule();
+    unreachable!("a thread that has ended is never switched to");
+}
+
+/// Runs the next ready thread, whoever it is. The caller has put the running thread where it
+/// belongs: among the ready, waiting for something, or ended.
+fn reschedule() {
+    let next = loop {
+        {
+            let mut scheduler = SCHEDULER.lock();
+            scheduler.wake_sleepers();
+            if let Some(next) = scheduler.ready.pop_front() {
+                break next;
+            }
+        }
+        device::poll();
+        let deadline = {
+            let scheduler = SCHEDULER.lock();
+            if !scheduler.ready.is_empty() {
+                continue;
+            }
+            scheduler.next_deadline()
+        };
+        platform::park(deadline);
+    };
+    next.set_run(Run::Ready, Run::Running);
+    let previous = {
+        let mut scheduler = SCHEDULER.lock();
+        match scheduler.current.replace(next.clone()) {
+            Some(previous) if Arc::ptr_eq(&previous, &next) => return,
+            Some(previous) => previous,
+            None => unreachable!("no thread runs yet"),
+        }
+    };
+    platform::count(|counters| counters.switches += 1);
+    let now = platform::tsc();
+    previous.stop_clock(now);
+    next.start_clock(now);
+    // The address space first: both stacks are the kernel's and seen in each.
+    next.process().activate_space();
+    // Raw, so that no reference is counted on a stack that may never be returned to.
+    let (from, to) = (previous.context_pointer(), next.context_pointer());
+    drop((previous, next));
+    from.switch_to(to);
+    after_switch();
+}
+
+/// The first thing on a stack that was switched to.
+pub(super) fn after_switch() {
+    let ended = SCHEDULER.lock().ended.take();
+    drop(ended);
+}
+
+/// Sleeps until `ready` gives something. It is asked first, and again after each wake of one of
+/// the queues.
+///
+/// # Errors
+///
+/// ETIMEDOUT past the deadline (monotonic ns), RESTART if a signal has to be handled first.
+pub fn wait<T>(
+    queues: &[&WaitQueue],
+    deadline: Option<u64>,
+    ready: impl FnMut() -> Option<T>,
+) -> Result<T> {
+    wait_for(queues, deadline, true, ready)
+}
+
+/// As [`wait`], without an end and without signals: for what is certain to come.
+pub fn wait_uninterrupted<T>(queues: &[&WaitQueue], mut ready: impl FnMut() -> Option<T>) -> T {
+    loop {
+        // Neither a deadline nor a signal ends it, so it is an error only in type.
+        if let Ok(value) = wait_for(queues, None, false, &mut ready) {
+            return value;
+        }
+    }
+}
+
+fn wait_for<T>(
+    queues: &[&WaitQueue],
+    deadline: Option<u64>,
+    interruptible: bool,
+    mut ready: impl FnMut() -> Option<T>,
+) -> Result<T> {
+    loop {
+        if let Some(value) = ready() {
+            return Ok(value);
+        }
+        let thread = current();
+        if interruptible && thread.is_interrupted() {
+            return Err(Errno::RESTART);
+        }
+        if deadline.is_some_and(|deadline| deadline <= time::monotonic()) {
+            return Err(Errno::ETIMEDOUT);
+        }
+        thread.set_run(Run::Running, Run::Waiting);
+        thread.set_interruptible(interruptible);
+        for queue in queues {
+            queue.add(&thread);
+        }
+        if let Some(deadline) = deadline {
+            SCHEDULER.lock().sleepers.insert((deadline, thread.id()), thread.clone());
+        }
+        reschedule();
+        if let Some(deadline) = deadline {
+            SCHEDULER.lock().sleepers.remove(&(deadline, thread.id()));
+        }
+        for queue in queues {
+            queue.remove(&thread);
+        }
+    }
+}
+
+/// Sleeps until the device has news, whatever it is.
+pub fn wait_for_device() {
+    device::poll();
+    platform::park(NEVER);
+    device::poll();
+}

@@ -1,0 +1,174 @@
+//! One thread of a program.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use super::process::Process;
+use crate::arch::Context;
+use crate::device::platform;
+use crate::signal::{Pending, Set, Stack};
+use crate::sync::Mutex;
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Run {
+    /// In the queue of those that can run.
+    Ready,
+    /// On the vCPU.
+    Running,
+    /// For a queue or a deadline.
+    Waiting,
+    /// Gone.
+    Ended,
+}
+
+/// The signals of one thread.
+#[derive(Default)]
+pub struct Signals {
+    /// Blocked.
+    pub mask: Set,
+    /// To be put back after the next handler: sigsuspend, ppoll and their like.
+    pub saved_mask: Option<Set>,
+    /// Sent to this thread and not delivered yet.
+    pub pending: Pending,
+    /// Those that sigtimedwait waits for.
+    pub awaited: Set,
+    /// Where handlers run, if not on the thread's own stack.
+    pub stack: Stack,
+}
+
+/// One thread.
+pub struct Thread {
+    id: u32,
+    process: Arc<Process>,
+    context: Context,
+    run: AtomicU8,
+    interruptible: AtomicBool,
+    /// The process ends and this thread with it.
+    killed: AtomicBool,
+    /// For `/proc` and PR_SET_NAME.
+    pub name: Mutex<[u8; 16]>,
+    /// Its signals.
+    pub signals: Mutex<Signals>,
+    /// Set to zero and woken when the thread ends (CLONE_CHILD_CLEARTID); 0 for none.
+    pub clear_at_end: AtomicU64,
+    /// The head of the list of robust futexes; 0 for none.
+    pub robust_list: AtomicU64,
+    /// Time stamp at which it began to run.
+    running_since: AtomicU64,
+    /// Time stamp counts that it has run.
+    ran: AtomicU64,
+}
+
+impl Thread {
+    /// A thread that is ready to be started.
+    #[must_use]
+    pub fn new(id: u32, process: Arc<Process>, context: Context, name: [u8; 16]) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            process,
+            context,
+            run: AtomicU8::new(Run::Ready as u8),
+            interruptible: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            name: Mutex::new(name),
+            signals: Mutex::new(Signals::default()),
+            clear_at_end: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+            running_since: AtomicU64::new(platform::tsc()),
+            ran: AtomicU64::new(0),
+        })
+    }
+
+    /// Its number; the first thread's is the process's.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Its process.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Registers and kernel stack.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The context without a hold on the thread.
+    #[allow(unsafe_code)]
+    pub(super) fn context_pointer(&self) -> &'static Context {
+        // SAFETY: the scheduler keeps a thread alive (as the current, ready or ended one, or in
+        // whatever it waits for and the process's list) until its stack is left for the last time.
+        unsafe { &*core::ptr::from_ref(&self.context) }
+    }
+
+    /// Changes the state from one to another; false if it was not that one.
+    pub(super) fn set_run(&self, from: Run, to: Run) -> bool {
+        let order = Ordering::Relaxed;
+        self.run.compare_exchange(from as u8, to as u8, order, order).is_ok()
+    }
+
+    /// What it is doing.
+    pub fn run(&self) -> Run {
+        match self.run.load(Ordering::Relaxed) {
+            0 => Run::Ready,
+            1 => Run::Running,
+            2 => Run::Waiting,
+            _ => Run::Ended,
+        }
+    }
+
+    pub(super) fn set_interruptible(&self, interruptible: bool) {
+        self.interruptible.store(interruptible, Ordering::Relaxed);
+    }
+
+    /// Wakes the thread if it waits for something that a signal may interrupt.
+    pub fn interrupt(self: &Arc<Self>) {
+        if self.interruptible.load(Ordering::Relaxed) {
+            super::scheduler::wake(self);
+        }
+    }
+
+    /// Makes the thread end as soon as it would return to the program.
+    pub fn kill(self: &Arc<Self>) {
+        self.killed.store(true, Ordering::Relaxed);
+        self.interrupt();
+    }
+
+    /// Whether it is to end.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a wait has to be broken off: a signal is to be handled, or the thread is to end.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_killed() || crate::signal::is_due(self)
+    }
+
+    pub(super) fn start_clock(&self, tsc: u64) {
+        self.running_since.store(tsc, Ordering::Relaxed);
+    }
+
+    pub(super) fn stop_clock(&self, tsc: u64) {
+        let ran = tsc.saturating_sub(self.running_since.load(Ordering::Relaxed));
+        self.ran.fetch_add(ran, Ordering::Relaxed);
+        self.process.add_time(ran);
+    }
+
+    /// Time stamp counts since it was last switched to, if it is the running thread.
+    pub(super) fn running_time(&self) -> u64 {
+        match self.run() {
+            Run::Running => {
+                platform::tsc().saturating_sub(self.running_since.load(Ordering::Relaxed))
+            }
+            _ => 0,
+        }
+    }
+
+    /// Time stamp counts that it has run so far.
+    pub fn time(&self) -> u64 {
+        self.ran.load(Ordering::Relaxed) + self.running_time()
+    }
+}
