@@ -8,9 +8,12 @@
 
 mod support;
 
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+
 use proptest::prelude::*;
 use support::*;
-use unicell_service::tree::{Inode, Limits, Metadata, Source, Tree};
+use unicell_service::tree::{Inode, Limits, Metadata, Ownership, Source, Tree, read_directory};
 
 /// A failure is to be turned into a test of its own, not kept in a seed file.
 fn config(cases: u32) -> ProptestConfig {
@@ -178,6 +181,59 @@ fn image_depends_on_the_tree_alone() {
         image_of(&tree)
     };
     assert_eq!(make(&mut names.iter()), make(&mut names.iter().rev()));
+}
+
+/// Writes to a file, but leaves holes where there are only zeros.
+struct Holes(std::fs::File);
+
+impl Write for Holes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A comparison of memory, which is quick in a debug build too.
+        static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+        if ZEROS.starts_with(bytes) {
+            self.0.seek(SeekFrom::Current(bytes.len() as i64))?;
+            return Ok(bytes.len());
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Seek for Holes {
+    fn seek(&mut self, position: SeekFrom) -> std::io::Result<u64> {
+        self.0.seek(position)
+    }
+}
+
+#[test]
+fn files_beyond_four_gigabytes_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    std::fs::create_dir(&source).unwrap();
+    let len = (4 << 30) + 5000;
+    let large = std::fs::File::create(source.join("large")).unwrap();
+    large.write_all_at(b"end", len - 3).unwrap();
+    std::fs::write(source.join("next"), "behind it").unwrap();
+    let limits = Limits::default();
+    let tree = read_directory(&source, Ownership::Root, limits, None)
+        .unwrap()
+        .tree;
+
+    let path = dir.path().join("image");
+    let mut out = Holes(std::fs::File::create(&path).unwrap());
+    let summary = unicell_service::erofs::write(&tree, &mut out, &mut |_, _| {}).unwrap();
+    out.0.set_len(summary.len).unwrap();
+    fsck_metadata(&path);
+    let mount = Mount::new(&path);
+    let read = std::fs::File::open(mount.path().join("large")).unwrap();
+    assert_eq!(read.metadata().unwrap().len(), len);
+    let mut end = [1; 5];
+    read.read_exact_at(&mut end, len - 5).unwrap();
+    assert_eq!(end, *b"\0\0end");
+    assert_eq!(read_file(&mount.path().join("next")), b"behind it");
 }
 
 #[test]
