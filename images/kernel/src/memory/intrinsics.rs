@@ -1,6 +1,7 @@
 //! The functions that compiled code expects to find: nothing else is linked in that has them.
 //! String instructions are fast for these on every CPU that the kernel runs on (ERMS).
 #![allow(unsafe_code)]
+#![allow(unreachable_pub, reason = "the linker reaches them")]
 
 use core::arch::asm;
 
@@ -111,3 +112,14 @@ pub unsafe extern "C" fn strlen(string: *const u8) -> usize {
     }
     len
 }
+
+/// The landing pads of the precompiled `alloc` crate name this; with `panic=abort` nothing unwinds
+/// and it is never called.
+#[unsafe(no_mangle)]
+pub extern "C" fn _Unwind_Resume() -> ! {
+    unreachable!("a panic ends the instance; nothing unwinds")
+}
+
+/// As [`_Unwind_Resume`].
+#[unsafe(no_mangle)]
+pub extern "C" fn rust_eh_personality() {}
