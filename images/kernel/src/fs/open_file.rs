@@ -1,0 +1,362 @@
+//! An open file description: what descriptors of one `open` share, and where all waiting for
+//! files is done.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use linux_raw_sys::general as linux;
+
+use super::file::{DirEntry, Events, File};
+use super::location::Location;
+use super::stat::{Kind, Stat};
+use super::{lock, mount};
+use crate::errno::{Errno, Result};
+use crate::io::{Sink, Source};
+use crate::memory::Page;
+use crate::mm::Pages;
+use crate::task;
+
+/// Flags that `F_SETFL` can change.
+const CHANGEABLE: u32 = linux::O_APPEND
+    | linux::O_NONBLOCK
+    | linux::O_DIRECT
+    | linux::O_NOATIME
+    | linux::FASYNC;
+/// Flags that say how to open, not what is open.
+const ONLY_OPENING: u32 = linux::O_CREAT
+    | linux::O_EXCL
+    | linux::O_NOCTTY
+    | linux::O_TRUNC
+    | linux::O_CLOEXEC;
+
+/// An open file: a [`File`] with position and flags.
+pub struct OpenFile {
+    file: Arc<dyn File>,
+    location: Option<Location>,
+    /// O_*, without those that only say how to open.
+    flags: AtomicU32,
+    position: AtomicU64,
+    /// Whether it may hold locks that end with it.
+    locks: AtomicBool,
+}
+
+/// The file behind a descriptor that was opened with O_PATH.
+struct PathOnly;
+
+impl File for PathOnly {
+    fn stat(&self) -> Stat {
+        Stat::new(0, 0, 0)
+    }
+}
+
+impl OpenFile {
+    /// A file opened with `flags` (O_*), found at `location` if it was found by a path.
+    #[must_use]
+    pub fn new(file: Arc<dyn File>, flags: u32, location: Option<Location>) -> Arc<Self> {
+        Arc::new(Self {
+            file,
+            location,
+            flags: AtomicU32::new(flags & !ONLY_OPENING),
+            position: AtomicU64::new(0),
+            locks: AtomicBool::new(false),
+        })
+    }
+
+    /// What O_PATH opens.
+    #[must_use]
+    pub fn path_only(location: Location, flags: u32) -> Arc<Self> {
+        let kept = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW;
+        Self::new(Arc::new(PathOnly), flags & kept, Some(location))
+    }
+
+    /// What is open.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// What is open, if it is of this type.
+    #[must_use]
+    pub fn downcast<T: File>(&self) -> Option<&T> {
+        let any: &dyn Any = &*self.file;
+        any.downcast_ref()
+    }
+
+    /// By which path, if by any.
+    #[must_use]
+    pub fn location(&self) -> Option<&Location> {
+        self.location.as_ref()
+    }
+
+    /// O_*.
+    #[must_use]
+    pub fn flags(&self) -> u32 {
+        self.flags.load(Ordering::Relaxed)
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.flags() & flag != 0
+    }
+
+    /// Changes the flags that can be changed.
+    pub fn set_flags(&self, flags: u32) {
+        self.flags.store(self.flags() & !CHANGEABLE | flags & CHANGEABLE, Ordering::Relaxed);
+    }
+
+    /// Whether it was opened with O_PATH.
+    #[must_use]
+    pub fn is_path(&self) -> bool {
+        self.has(linux::O_PATH)
+    }
+
+    /// Whether operations that cannot be done at once fail.
+    #[must_use]
+    pub fn is_nonblocking(&self) -> bool {
+        self.has(linux::O_NONBLOCK)
+    }
+
+    /// Whether it may be read.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !self.is_path() && self.flags() & linux::O_ACCMODE != linux::O_WRONLY
+    }
+
+    /// Whether it may be written.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        !self.is_path() && matches!(self.flags() & linux::O_ACCMODE, linux::O_WRONLY | linux::O_RDWR)
+    }
+
+    /// Its attributes.
+    #[must_use]
+    pub fn stat(&self) -> Stat {
+        match &self.location {
+            Some(location) => location.inode.stat(),
+            None => self.file.stat(),
+        }
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.location.as_ref().is_some_and(|location| location.inode.kind() == Kind::Directory)
+    }
+
+    /// Does something as soon as it can be done, or fails with EAGAIN at once if `nonblocking`.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` fails with; RESTART.
+    pub fn attempt<T>(
+        &self,
+        nonblocking: bool,
+        mut operation: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        self.file.prepare()?;
+        match operation() {
+            Err(Errno::EAGAIN) if !nonblocking => {}
+            result => return result,
+        }
+        loop {
+            let queue = self.file.queue();
+            let done = task::wait(queue.as_slice(), self.file.deadline(), || match operation() {
+                Err(Errno::EAGAIN) => None,
+                result => Some(result),
+            });
+            match done {
+                Ok(result) => return result,
+                // It was the file's own deadline: it has changed.
+                Err(Errno::ETIMEDOUT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+    }
+
+    /// Reads from where it stands.
+    ///
+    /// # Errors
+    ///
+    /// EBADF if it was not opened for that, and as [`File::read`], RESTART.
+    pub fn read(&self, sink: &mut Sink<'_>) -> Result<usize> {
+        if !self.is_readable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.file.is_seekable() {
+            return self.attempt(self.is_nonblocking(), || self.file.read(0, sink));
+        }
+        let position = self.position.load(Ordering::Relaxed);
+        let read = self.file.read(position, sink)?;
+        self.position.store(position + read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+
+    /// Reads from an offset.
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenFile::read`]; ESPIPE if it has no position.
+    pub fn read_at(&self, offset: u64, sink: &mut Sink<'_>) -> Result<usize> {
+        if !self.is_readable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.file.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        self.file.read(offset, sink)
+    }
+
+    /// Writes to where it stands, or to the end if it is open so.
+    ///
+    /// # Errors
+    ///
+    /// EBADF if it was not opened for that, and as [`File::write`], RESTART. A thread that writes
+    /// where nobody reads gets SIGPIPE, too.
+    pub fn write(&self, source: &mut Source<'_>) -> Result<usize> {
+        if !self.is_writable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.file.is_seekable() {
+            return self.write_all(source).inspect_err(|errno| {
+                if *errno == Errno::EPIPE {
+                    task::raise_sigpipe();
+                }
+            });
+        }
+        let position = self.position.load(Ordering::Relaxed);
+        let append = self.has(linux::O_APPEND);
+        let written = self.file.write(if append { u64::MAX } else { position }, source)?;
+        let end = if append { self.file.size() } else { position + written as u64 };
+        self.position.store(end, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    /// Writes to a stream, waiting until it has taken everything.
+    fn write_all(&self, source: &mut Source<'_>) -> Result<usize> {
+        let nonblocking = self.is_nonblocking();
+        let mut written = 0;
+        loop {
+            match self.attempt(nonblocking, || self.file.write(0, source)) {
+                Ok(0) => return Ok(written),
+                Ok(part) => written += part,
+                Err(_) if written > 0 => return Ok(written),
+                Err(errno) => return Err(errno),
+            }
+            if source.remaining() == 0 || nonblocking {
+                return Ok(written);
+            }
+        }
+    }
+
+    /// Writes to an offset (or to the end, as Linux does, if it is open so).
+    ///
+    /// # Errors
+    ///
+    /// As [`OpenFile::write`]; ESPIPE if it has no position.
+    pub fn write_at(&self, offset: u64, source: &mut Source<'_>) -> Result<usize> {
+        if !self.is_writable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.file.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        self.file.write(if self.has(linux::O_APPEND) { u64::MAX } else { offset }, source)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// Lets it stand elsewhere.
+    pub fn set_position(&self, position: u64) {
+        self.position.store(position, Ordering::Relaxed);
+    }
+
+    /// Reads directory entries from where it stands; `each` says false to one that it does not
+    /// take.
+    ///
+    /// # Errors
+    ///
+    /// As [`File::entries`].
+    pub fn entries(&self, each: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
+        let mut position = self.position();
+        self.file.entries(position, &mut |entry| {
+            let taken = each(entry);
+            if taken {
+                position = entry.next;
+            }
+            taken
+        })?;
+        self.set_position(position);
+        Ok(())
+    }
+
+    /// What can be done with it now.
+    #[must_use]
+    pub fn poll(&self) -> Events {
+        self.file.poll()
+    }
+
+    /// What is mapped of it, shared or not, to be written or not.
+    ///
+    /// # Errors
+    ///
+    /// EBADF, EACCES if it was not opened for that, EPERM if a seal forbids it, ENODEV if it cannot
+    /// be mapped at all.
+    pub fn map(self: &Arc<Self>, shared: bool, write: bool) -> Result<Arc<dyn Pages>> {
+        if self.is_path() {
+            return Err(Errno::EBADF);
+        }
+        if !self.is_readable() || shared && write && !self.is_writable() {
+            return Err(Errno::EACCES);
+        }
+        if !self.file.is_mappable() {
+            return Err(Errno::ENODEV);
+        }
+        let sealed = linux::F_SEAL_WRITE | linux::F_SEAL_FUTURE_WRITE;
+        if shared && write && self.file.seal(0).is_ok_and(|seals| seals & sealed != 0) {
+            return Err(Errno::EPERM);
+        }
+        Ok(self.clone())
+    }
+
+    /// Notes that it holds locks.
+    pub fn note_lock(&self) {
+        self.locks.store(true, Ordering::Relaxed);
+    }
+
+    /// What `/proc/self/fd` says.
+    #[must_use]
+    pub fn display(&self) -> Vec<u8> {
+        match &self.location {
+            Some(location) => location.display(&mount::root()),
+            None => self.file.name(),
+        }
+    }
+}
+
+impl Pages for OpenFile {
+    fn page(&self, index: u64, write: bool) -> Result<Page> {
+        self.file.page(index, write)
+    }
+
+    fn name(&self) -> Vec<u8> {
+        self.display()
+    }
+
+    fn identity(&self) -> (u64, u64) {
+        let stat = self.stat();
+        (stat.device.into(), stat.ino)
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if self.locks.load(Ordering::Relaxed) {
+            lock::release(lock::Owner::of_file(self), None);
+        }
+    }
+}

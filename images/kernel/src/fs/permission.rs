@@ -1,0 +1,119 @@
+//! Who may do what: the mode's bits, for those who are not the superuser.
+
+use super::inode::Inode;
+use super::stat::{Kind, Stat};
+use crate::errno::{Errno, Result};
+use crate::task::Credentials;
+
+/// To read.
+pub const READ: u32 = 4;
+/// To write.
+pub const WRITE: u32 = 2;
+/// To execute, or to search a directory.
+pub const EXECUTE: u32 = 1;
+
+const STICKY: u32 = 0o1000;
+
+/// Checks that a file of these attributes may be used so (any of [`READ`], [`WRITE`],
+/// [`EXECUTE`]).
+///
+/// # Errors
+///
+/// EACCES.
+pub fn check(stat: &Stat, wanted: u32, who: &Credentials) -> Result<()> {
+    let granted = if who.is_root() {
+        let executable = stat.kind() != Kind::Regular || stat.mode & 0o111 != 0;
+        READ | WRITE | if executable { EXECUTE } else { 0 }
+    } else if who.euid == stat.uid {
+        stat.mode >> 6 & 7
+    } else if who.in_group(stat.gid) {
+        stat.mode >> 3 & 7
+    } else {
+        stat.mode & 7
+    };
+    if wanted & !granted == 0 { Ok(()) } else { Err(Errno::EACCES) }
+}
+
+/// As [`check`], for an inode.
+///
+/// # Errors
+///
+/// EACCES.
+pub fn check_inode(inode: &dyn Inode, wanted: u32, who: &Credentials) -> Result<()> {
+    // The superuser may search and write wherever it wants.
+    if who.is_root() && wanted & EXECUTE == 0 {
+        return Ok(());
+    }
+    check(&inode.stat(), wanted, who)
+}
+
+/// Checks that a directory may be searched.
+///
+/// # Errors
+///
+/// EACCES.
+pub fn search(directory: &dyn Inode, who: &Credentials) -> Result<()> {
+    if who.is_root() { Ok(()) } else { check(&directory.stat(), EXECUTE, who) }
+}
+
+/// Checks that names may be added to a directory.
+///
+/// # Errors
+///
+/// EACCES.
+pub fn add(directory: &dyn Inode, who: &Credentials) -> Result<()> {
+    if who.is_root() { Ok(()) } else { check(&directory.stat(), WRITE | EXECUTE, who) }
+}
+
+/// Checks that a name may be taken out of a directory, in which only owners may if it is sticky.
+///
+/// # Errors
+///
+/// EACCES, EPERM.
+pub fn remove(directory: &dyn Inode, inode: &dyn Inode, who: &Credentials) -> Result<()> {
+    if who.is_root() {
+        return Ok(());
+    }
+    let stat = directory.stat();
+    check(&stat, WRITE | EXECUTE, who)?;
+    let owns = stat.uid == who.euid || inode.stat().uid == who.euid;
+    if stat.mode & STICKY != 0 && !owns { Err(Errno::EPERM) } else { Ok(()) }
+}
+
+/// Checks that attributes may be changed: by the owner.
+///
+/// # Errors
+///
+/// EPERM.
+pub fn own(inode: &dyn Inode, who: &Credentials) -> Result<()> {
+    if who.is_root() || inode.stat().uid == who.euid { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(euid: u32, egid: u32) -> Credentials {
+        Credentials { euid, egid, ..Credentials::default() }
+    }
+
+    fn file(mode: u32) -> Stat {
+        let mut stat = Stat::new(1, 1, Kind::Regular.mode() | mode);
+        (stat.uid, stat.gid) = (10, 20);
+        stat
+    }
+
+    #[test]
+    fn owner_bits_decide_for_the_owner_even_where_others_have_more() {
+        assert_eq!(check(&file(0o077), READ, &user(10, 20)), Err(Errno::EACCES));
+        assert_eq!(check(&file(0o070), READ | WRITE, &user(11, 20)), Ok(()));
+        assert_eq!(check(&file(0o074), WRITE, &user(11, 21)), Err(Errno::EACCES));
+    }
+
+    #[test]
+    fn superuser_needs_an_execute_bit_to_execute() {
+        assert_eq!(check(&file(0), READ | WRITE, &user(0, 0)), Ok(()));
+        assert_eq!(check(&file(0o666), EXECUTE, &user(0, 0)), Err(Errno::EACCES));
+        assert_eq!(check(&file(0o601), EXECUTE, &user(0, 0)), Ok(()));
+    }
+}

@@ -1,0 +1,59 @@
+//! pidfd_open(2): a process as something to be waited for.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+
+use super::anonymous;
+use super::file::{Events, File};
+use super::open_file::OpenFile;
+use super::stat::Stat;
+use crate::errno::{Errno, Result};
+use crate::task::process::Life;
+use crate::task::{self, Process, WaitQueue};
+
+/// A process.
+struct PidFd(Arc<Process>);
+
+impl File for PidFd {
+    fn stat(&self) -> Stat {
+        anonymous::stat(self.0.id().into(), 0o600)
+    }
+
+    fn poll(&self) -> Events {
+        match self.0.life() {
+            Life::Zombie(_) => Events::READ,
+            _ => Events::empty(),
+        }
+    }
+
+    fn queue(&self) -> Option<&WaitQueue> {
+        Some(&self.0.ended)
+    }
+
+    fn name(&self) -> Vec<u8> {
+        b"anon_inode:[pidfd]".to_vec()
+    }
+}
+
+/// A descriptor of `ours` for a process.
+///
+/// # Errors
+///
+/// EMFILE.
+pub fn open_pidfd(ours: &Process, theirs: &Arc<Process>) -> Result<u32> {
+    let file = OpenFile::new(Arc::new(PidFd(theirs.clone())), linux::O_RDWR, None);
+    let limit = ours.limits.lock().descriptors();
+    ours.files().install(file, true, limit)
+}
+
+/// The process behind such a descriptor of the running process.
+///
+/// # Errors
+///
+/// EBADF.
+pub fn pidfd_process(fd: i32) -> Result<Arc<Process>> {
+    let file = task::process().files().get(fd)?;
+    file.downcast::<PidFd>().map(|pidfd| pidfd.0.clone()).ok_or(Errno::EBADF)
+}

@@ -1,0 +1,37 @@
+//! `/proc` and `/sys`: files whose content is made up when they are read.
+
+mod generated;
+mod kernel;
+mod process;
+mod sys;
+
+use alloc::sync::Arc;
+
+use super::inode::{FileSystem, Inode};
+use crate::errno::Result;
+use generated::{Child, Generated};
+
+use linux_raw_sys::general as linux;
+
+static PROC: FileSystem =
+    FileSystem { name: "proc", magic: linux::PROC_SUPER_MAGIC, device: 21, in_memory: false };
+static SYS: FileSystem =
+    FileSystem { name: "sysfs", magic: linux::SYSFS_MAGIC, device: 22, in_memory: false };
+
+/// The root of `/proc`.
+///
+/// # Errors
+///
+/// None.
+pub fn root() -> Result<Arc<dyn Inode>> {
+    Ok(Generated::root(&PROC, Child::Directory(process::root)))
+}
+
+/// The root of `/sys`.
+///
+/// # Errors
+///
+/// None.
+pub fn sys() -> Result<Arc<dyn Inode>> {
+    Ok(Generated::root(&SYS, Child::Directory(sys::root)))
+}
