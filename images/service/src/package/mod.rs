@@ -2,7 +2,7 @@
 //!
 //! Page 0 is the header, then come the manifest as canonical JSON, zeros up to
 //! the next page, and the EROFS image, which ends the file. Offsets and hashes
-//! are told in `docs/package.md` and written in [`header`] only.
+//! are told in `docs/package.md` and written in `header.rs` only.
 //!
 //! Every byte counts: the header is under its own hash, the manifest and the
 //! image under hashes in the header, all padding must be zero, and the file
@@ -14,7 +14,7 @@ mod header;
 mod open;
 mod pack;
 
-pub use header::PackageId;
+pub use header::{BadPackageId, PackageId};
 pub use open::{OpenError, Package, Part};
 pub use pack::{
     MANIFEST_NAME, ManifestSource, PackError, PackOptions, Packed, Phase, Progress, Sizes,

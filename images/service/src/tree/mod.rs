@@ -16,7 +16,7 @@ mod xattr;
 
 use std::collections::BTreeMap;
 
-pub use directory::{Ownership, read_directory};
+pub use directory::{DirectoryTree, Ownership, read_directory};
 pub use error::{EntryFault, TreeError};
 pub use path::{BoxPath, MAX_NAME_LEN, MAX_PATH_LEN, display};
 pub use resolve::{MAX_LINKS, ResolveError};
