@@ -73,7 +73,7 @@ pub fn finish(mut command: Command, input: &[u8]) -> Outcome {
         let stdout = scope.spawn(move || read_all(stdout));
         let stderr = scope.spawn(move || read_all(stderr));
 
-        let limit = Duration::from_secs(scale(60, 600));
+        let limit = Duration::from_secs(scale(60, 240));
         let timeout = Timespec::try_from(limit).expect("the limit is a time");
         let mut watched = [PollFd::new(&pidfd, PollFlags::IN)];
         let ended = poll(&mut watched, Some(&timeout)).expect("a child can be waited for") > 0;

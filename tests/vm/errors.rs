@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
 use unicell_tests::boxes::{tree, unicell};
 use unicell_tests::exit;
+use unicell_tests::hosts::skip;
 use unicell_tests::process::{Outcome, finish};
 
 /// A box with this one program at `/program`.
@@ -155,6 +157,22 @@ fn no_kvm() {
     command
         .arg(directory.path())
         .args(["--entrypoint", "/program"]);
+    assert_error(&finish(command, b""), exit::NO_KVM, "/dev/kvm");
+}
+
+#[test]
+fn no_right_to_kvm() {
+    let mode = fs::metadata("/dev/kvm").unwrap().permissions().mode();
+    if mode & 0o006 != 0 {
+        return skip("everyone may open this machine's /dev/kvm");
+    }
+    const NOBODY: u32 = 65534;
+    let mut command = Command::new(unicell());
+    command
+        .arg("run")
+        .arg(tree("hello").package())
+        .args(["--entrypoint", "/bin/hello"]);
+    command.uid(NOBODY).gid(NOBODY);
     assert_error(&finish(command, b""), exit::NO_KVM, "/dev/kvm");
 }
 

@@ -89,11 +89,13 @@ pub(crate) fn build() -> Result<Tests, BuildError> {
             unicell = message.executable;
         }
     }
-    let binaries = cargo(&["test", "--workspace", "--no-run"])?
+    let mut binaries: Vec<_> = cargo(&["test", "--workspace", "--no-run"])?
         .into_iter()
         .filter(|message| message.profile.as_ref().is_some_and(|profile| profile.test))
         .filter_map(Message::into_test)
         .collect();
+    // Cargo reports them in the order in which they happened to finish.
+    binaries.sort_by(|a: &Test, b: &Test| a.name.cmp(&b.name));
     Ok(Tests {
         binaries,
         unicell: unicell.ok_or(BuildError::NoUnicell)?,
