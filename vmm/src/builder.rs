@@ -319,7 +319,10 @@ impl Vm {
             timeline.mark("threads");
             let halt = vcpu.run();
             timeline.mark("guest ended");
-            instance.monitor.finish();
+            match halt {
+                Halt::Exit(..) => instance.monitor.finish(),
+                _ => instance.monitor.stop(Stop::Halted),
+            }
             let served = thread.join().unwrap_or_else(|_| {
                 let panicked = IoError::Panicked;
                 (Served::default(), Err(panicked))

@@ -18,6 +18,9 @@ use crate::monitor::{Monitor, Stop};
 /// How long a running program may go on before the I/O thread looks whether it should be
 /// interrupted.
 const TICK_NS: u64 = 4_000_000;
+/// How soon after a look the next may follow, when the guest names a deadline: it may name one that
+/// is always past.
+const GAP_NS: u64 = 500_000;
 
 /// What the threads of an instance share.
 pub(crate) struct Instance {
@@ -93,8 +96,9 @@ impl<'a> Io<'a> {
     }
 
     fn serve(&mut self) -> Result<(), IoError> {
-        let mut next_tick = monotonic_ns() + TICK_NS;
+        let mut looked = monotonic_ns();
         loop {
+            // Before the pass: what the guest wrote before it ended is then seen by the pass.
             let finishing = self.instance.monitor.is_finishing();
             let (more, room, delivered) = self.pass()?;
             let now = monotonic_ns();
@@ -104,11 +108,11 @@ impl<'a> Io<'a> {
             if self.instance.monitor.stopped().is_some() || (finishing && delivered) {
                 return Ok(());
             }
-            if now >= next_tick {
-                self.tick(now);
-                next_tick = now + TICK_NS;
+            if now >= self.next_look(looked) {
+                self.look(now);
+                looked = now;
             }
-            let until = if more { 0 } else { self.wake_at(next_tick) };
+            let until = if more { 0 } else { self.next_look(looked) };
             self.wait(until.min(self.deadline).saturating_sub(now), room)?;
         }
     }
@@ -128,12 +132,16 @@ impl<'a> Io<'a> {
         Ok((pass.more, room, empty && !pass.more))
     }
 
-    /// When to look at the guest next. A parked guest wakes by itself at its deadline, or by news
-    /// that this thread brings: until then nothing can want to be interrupted.
-    fn wake_at(&self, next_tick: u64) -> u64 {
+    /// When to look at the guest next, the last time having been at `looked`.
+    ///
+    /// A parked guest wakes by itself at its deadline, or by news that this thread brings: until
+    /// then nothing can want to be interrupted.
+    fn next_look(&self, looked: u64) -> u64 {
         match self.instance.monitor.parked_until() {
             Some(until) => until.saturating_add(TICK_NS),
-            None => next_tick.min(self.guest_deadline()),
+            None => self
+                .guest_deadline()
+                .clamp(looked + GAP_NS, looked + TICK_NS),
         }
     }
 
@@ -145,7 +153,7 @@ impl<'a> Io<'a> {
     }
 
     /// Interrupts the program if somebody else wants its place.
-    fn tick(&self, now: u64) {
+    fn look(&self, now: u64) {
         let Instance {
             memory,
             monitor,

@@ -197,14 +197,25 @@ fn slot(region: &GuestRegionMmap, read_only: bool) -> Slot {
 }
 
 fn map_ram(size: u64) -> Result<MmapRegion, MemoryError> {
-    MmapRegionBuilder::new(size as usize)
+    let ram = MmapRegionBuilder::new(size as usize)
         .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
         .with_mmap_flags(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE)
         .build()
         .map_err(|source| MemoryError::Map {
             what: "the RAM",
             source,
-        })
+        })?;
+    // Where the host gives huge pages without being asked, an idle guest would keep many times the
+    // memory that it has touched. A host that knows no huge pages refuses, which is as good.
+    // SAFETY: the range is the fresh mapping; the advice changes no content.
+    let _ = unsafe {
+        rustix::mm::madvise(
+            ram.as_ptr().cast(),
+            ram.size(),
+            rustix::mm::Advice::LinuxNoHugepage,
+        )
+    };
+    Ok(ram)
 }
 
 fn map_box(image: BoxImage) -> Result<MmapRegion, MemoryError> {

@@ -38,6 +38,8 @@ pub(crate) enum Stop {
     Violation = 3,
     /// The I/O thread cannot go on.
     Io = 4,
+    /// The vCPU cannot go on, or must not; its thread knows why.
+    Halted = 5,
 }
 
 /// State shared by the vCPU thread, the I/O thread and stop handles.
@@ -193,6 +195,7 @@ impl Monitor {
             2 => Some(Stop::TimedOut),
             3 => Some(Stop::Violation),
             4 => Some(Stop::Io),
+            5 => Some(Stop::Halted),
             _ => None,
         }
     }

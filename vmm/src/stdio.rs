@@ -237,14 +237,11 @@ impl Backend for Stdio {
             && self
                 .input
                 .is_some_and(|input| !input.ended && input.credit > 0);
-        let watch = |port: &'a Port, on: bool, what| {
-            PollFd::new(&*port.fd, if on { what } else { PollFlags::empty() })
-        };
         if reading {
-            watched.push(watch(&self.stdin, true, PollFlags::IN));
+            watched.push(PollFd::new(&*self.stdin.fd, PollFlags::IN));
         }
         for port in self.channels.iter().filter(|port| port.blocked) {
-            watched.push(watch(port, true, PollFlags::OUT));
+            watched.push(PollFd::new(&*port.fd, PollFlags::OUT));
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) const TSS_LIMIT: u32 = TSS_SIZE as u32 - 1;
 
 const _: () = {
     assert!(GDT_SIZE as u64 <= layout::IDT_OFFSET);
-    assert!(layout::IDT_OFFSET + IDT_LIMIT as u64 + 1 <= layout::PAGE_SIZE);
+    assert!(layout::IDT_OFFSET + (IDT_LIMIT as u64) < layout::PAGE_SIZE);
     assert!((TSS_SIZE as u64) < layout::DOUBLE_FAULT_STACK_TOP);
 };
 

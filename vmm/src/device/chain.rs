@@ -8,7 +8,7 @@
 use virtio_queue::desc::RawDescriptor;
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue, QueueT};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
 use unicell_guest_abi::device::CHAIN_MAX;
 
@@ -94,7 +94,9 @@ impl Chain {
     pub(super) fn read(&self, memory: &Memory, offset: usize, to: &mut [u8]) -> usize {
         let mut done = 0;
         each(&self.readable, offset, to.len(), |gpa, len| {
-            copy(memory.readable().read_slice(&mut to[done..done + len], gpa));
+            let part = &mut to[done..done + len];
+            let copied = memory.readable().read_slice(part, gpa);
+            debug_assert!(copied.is_ok(), "the range was checked, mappings stay");
             done += len;
         });
         done
@@ -104,16 +106,12 @@ impl Chain {
     pub(super) fn write(&self, memory: &Memory, offset: usize, from: &[u8]) -> usize {
         let mut done = 0;
         each(&self.writable, offset, from.len(), |gpa, len| {
-            copy(memory.ram().write_slice(&from[done..done + len], gpa));
+            let copied = memory.ram().write_slice(&from[done..done + len], gpa);
+            debug_assert!(copied.is_ok(), "the range was checked, mappings stay");
             done += len;
         });
         done
     }
-}
-
-/// Mappings last as long as the device and the range was checked: copying cannot fail.
-fn copy(result: Result<(), <GuestMemoryMmap as Bytes<GuestAddress>>::E>) {
-    debug_assert!(result.is_ok(), "a checked range became invalid");
 }
 
 fn descriptor(memory: &Memory, queue: &Queue, index: u16) -> Result<Descriptor, Violation> {

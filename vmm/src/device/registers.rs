@@ -232,7 +232,7 @@ impl Registers {
         match ring {
             Some(ring) => {
                 // The high half of each address is the register after the low one.
-                let high = register % 8 != 0;
+                let high = !register.is_multiple_of(8);
                 set_half(queue, ring, value, high)
             }
             None if register == mmio::VIRTIO_MMIO_QUEUE_NUM => {

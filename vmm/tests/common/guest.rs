@@ -27,7 +27,7 @@ const STUB: u64 = 16;
 global_asm!(
     r#"
     .pushsection .rodata.guest, "a", @progbits
-    .global guest_code, guest_syscall, guest_end
+    .global guest_code, guest_spin, guest_syscall, guest_end
     .balign 16
 guest_code:
     lea rsp, [rip + guest_code + {stack}]
@@ -82,7 +82,9 @@ guest_next:
     jmp guest_next
 21: lea rsi, [r15 + rdi]           # go to a step
     jmp guest_next
-22: jmp 22b                        # spin for ever
+22:
+guest_spin:
+    jmp 22b                        # spin for ever
 23: mov rax, [rdx]                 # copy 64
     mov [rdi], rax
     jmp guest_next
@@ -104,8 +106,7 @@ guest_next:
     jmp guest_next
 31: int3
     jmp guest_next
-32: xor esp, esp                   # a stack that is not there, for ring 0 too: triple fault
-    hlt
+32: hlt
     jmp guest_next
 33: out dx, al
     jmp guest_next
@@ -158,6 +159,7 @@ guest_end:
 
 unsafe extern "C" {
     static guest_code: u8;
+    static guest_spin: u8;
     static guest_syscall: u8;
     static guest_end: u8;
 }
@@ -168,6 +170,11 @@ fn code() -> (&'static [u8], u64) {
     // SAFETY: the symbols enclose one section of this program, which is never written.
     let code = unsafe { std::slice::from_raw_parts(start, end as usize - start as usize) };
     (code, (&raw const guest_syscall) as u64 - start as u64)
+}
+
+/// Offset of the endless loop in the page of the code.
+pub fn spin_offset() -> u64 {
+    (&raw const guest_spin) as u64 - (&raw const guest_code) as u64
 }
 
 /// The interpreter as a kernel image.

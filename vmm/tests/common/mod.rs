@@ -2,8 +2,10 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     missing_docs,
     unsafe_code,
+    clippy::unwrap_used,
     reason = "each test uses its part"
 )]
 
@@ -16,7 +18,10 @@ use std::os::fd::OwnedFd;
 
 use unicell_vmm::{Builder, Outcome, Stdio, Vm, monotonic_ns};
 
-pub use script::{SCRATCH, Script, va};
+pub use script::{LOW, SCRATCH, Script, va};
+
+use unicell_guest_abi::exit::ExitKind;
+use unicell_vmm::End;
 
 /// How long an instance may take before its test has failed: never reached by a sound one.
 const LIMIT_NS: u64 = 20_000_000_000;
@@ -49,4 +54,25 @@ pub fn run(script: &Script) -> (Outcome, String) {
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     (outcome, text)
+}
+
+/// The end of a guest that exits by itself.
+pub fn exited(status: u32) -> End {
+    End::Guest {
+        kind: ExitKind::Exited,
+        status,
+    }
+}
+
+/// What an outcome says, with registers, for a test that fails.
+pub fn told(outcome: &Outcome) -> String {
+    let report = outcome.report.as_ref().map(ToString::to_string);
+    format!("{outcome}\n{}", report.unwrap_or_default())
+}
+
+/// Runs a script that must exit with status 0.
+pub fn succeeds(script: &Script) -> String {
+    let (outcome, text) = run(script);
+    assert_eq!(outcome.end, exited(0), "{}", told(&outcome));
+    text
 }

@@ -2,11 +2,14 @@
 
 use unicell_guest_abi::device::{AVAIL_OFFSET, QUEUE_NOTIFY, USED_OFFSET, ring_gpa};
 use unicell_guest_abi::exit::{ExitKind, encode};
-use unicell_guest_abi::layout::{DEVICE_VA, DIRECT_MAP};
+use unicell_guest_abi::layout::{DEVICE_VA, DIRECT_MAP, PAGE_SIZE, TABLES_GPA};
 use unicell_guest_abi::platform;
 
 /// Where a script keeps messages: well above what the VMM has put into RAM.
 pub const SCRATCH: u64 = 4 << 20;
+
+/// Where [`Script::map_low`] maps: an address of the program's half.
+pub const LOW: u64 = 0x40_0000_0000;
 
 /// The kernel's view of a guest-physical address.
 pub const fn va(gpa: u64) -> u64 {
@@ -108,6 +111,10 @@ impl Script {
         self.step(21, 0, 0)
     }
 
+    pub fn halt(self) -> Self {
+        self.step(22, 0, 0)
+    }
+
     pub fn out(self) -> Self {
         self.step(23, 0, 0)
     }
@@ -192,6 +199,17 @@ impl Script {
 
     pub fn exit(self, status: u32) -> Self {
         self.platform(platform::EXIT, encode(ExitKind::Exited, status))
+    }
+
+    /// Maps the page at `gpa` at [`LOW`] in the program's half, for ring 3 to do anything with.
+    pub fn map_low(self, gpa: u64) -> Self {
+        let table = |n: u64| SCRATCH + 0x10_0000 + n * PAGE_SIZE;
+        let index = |level: u64| (LOW >> (12 + 9 * (level - 1)) & 511) * 8;
+        let all = 0x67;
+        self.store64(va(TABLES_GPA) + index(4), table(0) | all)
+            .store64(va(table(0)) + index(3), table(1) | all)
+            .store64(va(table(1)) + index(2), table(2) | all)
+            .store64(va(table(2)) + index(1), gpa | all)
     }
 
     /// The init block.
