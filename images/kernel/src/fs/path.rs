@@ -168,7 +168,7 @@ impl Walk<'_> {
                 continue;
             }
             let inode = match kind {
-                Kind::Directory => self.cross(inode)?,
+                Kind::Directory => self.cross(&inode)?,
                 _ => inode,
             };
             if !more {
@@ -235,9 +235,9 @@ impl Walk<'_> {
         Ok(above(&directory).map_or(directory, |(parent, _)| parent))
     }
 
-    fn cross(&self, inode: Arc<dyn Inode>) -> Result<Arc<dyn Inode>> {
+    fn cross(&self, inode: &Arc<dyn Inode>) -> Result<Arc<dyn Inode>> {
         let seen = mount::cross(inode.clone())?;
-        if self.has(linux::RESOLVE_NO_XDEV) && !same(&seen, &inode) {
+        if self.has(linux::RESOLVE_NO_XDEV) && !same(&seen, inode) {
             return Err(Errno::EXDEV);
         }
         Ok(seen)

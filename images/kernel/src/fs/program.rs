@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 
-use super::file::File;
 use super::inode::Inode;
 use super::open_file::OpenFile;
 use super::path::Walk;

@@ -75,7 +75,7 @@ impl File for Input {
         };
         if is_first {
             let opened = match Incoming::stdin() {
-                Ok(stream) => State::Open(&**Box::leak(Box::new(stream))),
+                Ok(stream) => State::Open(Box::leak(Box::new(stream))),
                 Err(errno) => State::Failed(errno),
             };
             *self.state.lock() = opened;

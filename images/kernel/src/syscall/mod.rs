@@ -1,14 +1,23 @@
 //! System calls: plain safe functions, a file for each family, and one table that lists them all.
 
 pub mod argument;
+mod lookup;
 pub mod table;
 pub mod trace;
 
 // Families.
+pub mod attribute;
+pub mod descriptor;
+pub mod directory;
+pub mod event;
 pub mod exec;
+pub mod file;
 pub mod futex;
 pub mod identity;
 pub mod memory;
+pub mod open;
+pub mod pipe;
+pub mod poll;
 pub mod process;
 pub mod signal;
 pub mod system;

@@ -4,7 +4,10 @@ use linux_raw_sys::general as nr;
 
 use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
-use super::{exec, futex, identity, memory, process, signal, system, thread, time};
+use super::{
+    attribute, descriptor, directory, event, exec, file, futex, identity, memory, open, pipe, poll,
+    process, signal, system, thread, time,
+};
 
 /// One past the highest number that Linux has given.
 const NUMBERS: usize = 470;
@@ -157,4 +160,125 @@ calls! {
     __NR_prctl "prctl" system::prctl(u32, u64, u64, u64, u64);
     __NR_syslog "syslog" system::syslog(u32, Address, i32);
     __NR_personality "personality" system::personality(u32);
+
+    // Files.
+    __NR_read "read" file::read(Fd, Address, usize);
+    __NR_write "write" file::write(Fd, Address, usize);
+    __NR_readv "readv" file::readv(Fd, Address, usize);
+    __NR_writev "writev" file::writev(Fd, Address, usize);
+    __NR_pread64 "pread64" file::pread64(Fd, Address, usize, i64);
+    __NR_pwrite64 "pwrite64" file::pwrite64(Fd, Address, usize, i64);
+    __NR_preadv "preadv" file::preadv(Fd, Address, usize, i64);
+    __NR_pwritev "pwritev" file::pwritev(Fd, Address, usize, i64);
+    __NR_preadv2 "preadv2" file::preadv2(Fd, Address, usize, i64, u64, u32);
+    __NR_pwritev2 "pwritev2" file::pwritev2(Fd, Address, usize, i64, u64, u32);
+    __NR_lseek "lseek" file::lseek(Fd, i64, u32);
+    __NR_ftruncate "ftruncate" file::ftruncate(Fd, i64);
+    __NR_fallocate "fallocate" file::fallocate(Fd, u32, i64, i64);
+    __NR_fsync "fsync" file::fsync(Fd);
+    __NR_fdatasync "fdatasync" file::fsync(Fd);
+    __NR_syncfs "syncfs" file::syncfs(Fd);
+    __NR_sync "sync" file::sync();
+    __NR_sync_file_range "sync_file_range" file::sync_file_range(Fd, i64, i64, u32);
+    __NR_readahead "readahead" file::readahead(Fd, i64, usize);
+    __NR_fadvise64 "fadvise64" file::fadvise64(Fd, i64, i64, u32);
+    __NR_open "open" open::open(Path, u32, u32);
+    __NR_openat "openat" open::openat(Fd, Path, u32, u32);
+    __NR_openat2 "openat2" open::openat2(Fd, Path, Address, usize);
+    __NR_creat "creat" open::creat(Path, u32);
+    __NR_memfd_create "memfd_create" open::memfd_create(Path, u32);
+    __NR_close "close" descriptor::close(Fd);
+    __NR_close_range "close_range" descriptor::close_range(u32, u32, u32);
+    __NR_dup "dup" descriptor::dup(Fd);
+    __NR_dup2 "dup2" descriptor::dup2(Fd, Fd);
+    __NR_dup3 "dup3" descriptor::dup3(Fd, Fd, u32);
+    __NR_fcntl "fcntl" descriptor::fcntl(Fd, u32, u64);
+    __NR_flock "flock" descriptor::flock(Fd, u32);
+    __NR_ioctl "ioctl" descriptor::ioctl(Fd, u32, u64);
+    __NR_pipe "pipe" pipe::pipe(Address);
+    __NR_pipe2 "pipe2" pipe::pipe2(Address, u32);
+    __NR_sendfile "sendfile" pipe::sendfile(Fd, Fd, Address, usize);
+    __NR_copy_file_range "copy_file_range" pipe::copy_file_range(Fd, Address, Fd, Address, usize, u32);
+    __NR_splice "splice" pipe::splice(Fd, Address, Fd, Address, usize, u32);
+    __NR_tee "tee" pipe::tee(Fd, Fd, usize, u32);
+
+    // Directories.
+    __NR_getdents "getdents" directory::getdents(Fd, Address, u32);
+    __NR_getdents64 "getdents64" directory::getdents64(Fd, Address, u32);
+    __NR_mkdir "mkdir" directory::mkdir(Path, u32);
+    __NR_mkdirat "mkdirat" directory::mkdirat(Fd, Path, u32);
+    __NR_mknod "mknod" directory::mknod(Path, u32, u64);
+    __NR_mknodat "mknodat" directory::mknodat(Fd, Path, u32, u64);
+    __NR_symlink "symlink" directory::symlink(Path, Path);
+    __NR_symlinkat "symlinkat" directory::symlinkat(Path, Fd, Path);
+    __NR_link "link" directory::link(Path, Path);
+    __NR_linkat "linkat" directory::linkat(Fd, Path, Fd, Path, u32);
+    __NR_unlink "unlink" directory::unlink(Path);
+    __NR_unlinkat "unlinkat" directory::unlinkat(Fd, Path, u32);
+    __NR_rmdir "rmdir" directory::rmdir(Path);
+    __NR_rename "rename" directory::rename(Path, Path);
+    __NR_renameat "renameat" directory::renameat(Fd, Path, Fd, Path);
+    __NR_renameat2 "renameat2" directory::renameat2(Fd, Path, Fd, Path, u32);
+    __NR_readlink "readlink" directory::readlink(Path, Address, i32);
+    __NR_readlinkat "readlinkat" directory::readlinkat(Fd, Path, Address, i32);
+    __NR_chdir "chdir" directory::chdir(Path);
+    __NR_fchdir "fchdir" directory::fchdir(Fd);
+    __NR_chroot "chroot" directory::chroot(Path);
+    __NR_getcwd "getcwd" directory::getcwd(Address, usize);
+    __NR_umask "umask" directory::umask(u32);
+
+    // Attributes.
+    __NR_stat "stat" attribute::stat(Path, Address);
+    __NR_lstat "lstat" attribute::lstat(Path, Address);
+    __NR_fstat "fstat" attribute::fstat(Fd, Address);
+    __NR_newfstatat "newfstatat" attribute::newfstatat(Fd, Path, Address, u32);
+    __NR_statx "statx" attribute::statx(Fd, Path, u32, u32, Address);
+    __NR_access "access" attribute::access(Path, u32);
+    __NR_faccessat "faccessat" attribute::faccessat(Fd, Path, u32);
+    __NR_faccessat2 "faccessat2" attribute::faccessat2(Fd, Path, u32, u32);
+    __NR_chmod "chmod" attribute::chmod(Path, u32);
+    __NR_fchmod "fchmod" attribute::fchmod(Fd, u32);
+    __NR_fchmodat "fchmodat" attribute::fchmodat(Fd, Path, u32);
+    __NR_fchmodat2 "fchmodat2" attribute::fchmodat2(Fd, Path, u32, u32);
+    __NR_chown "chown" attribute::chown(Path, u32, u32);
+    __NR_lchown "lchown" attribute::lchown(Path, u32, u32);
+    __NR_fchown "fchown" attribute::fchown(Fd, u32, u32);
+    __NR_fchownat "fchownat" attribute::fchownat(Fd, Path, u32, u32, u32);
+    __NR_utimensat "utimensat" attribute::utimensat(Fd, Path, Address, u32);
+    __NR_futimesat "futimesat" attribute::futimesat(Fd, Path, Address);
+    __NR_utimes "utimes" attribute::utimes(Path, Address);
+    __NR_utime "utime" attribute::utime(Path, Address);
+    __NR_truncate "truncate" attribute::truncate(Path, i64);
+    __NR_statfs "statfs" attribute::statfs(Path, Address);
+    __NR_fstatfs "fstatfs" attribute::fstatfs(Fd, Address);
+    __NR_setxattr "setxattr" attribute::setxattr(Path, Path, Address, usize, u32);
+    __NR_lsetxattr "lsetxattr" attribute::lsetxattr(Path, Path, Address, usize, u32);
+    __NR_fsetxattr "fsetxattr" attribute::fsetxattr(Fd, Path, Address, usize, u32);
+    __NR_getxattr "getxattr" attribute::getxattr(Path, Path, Address, usize);
+    __NR_lgetxattr "lgetxattr" attribute::lgetxattr(Path, Path, Address, usize);
+    __NR_fgetxattr "fgetxattr" attribute::fgetxattr(Fd, Path, Address, usize);
+    __NR_listxattr "listxattr" attribute::listxattr(Path, Address, usize);
+    __NR_llistxattr "llistxattr" attribute::llistxattr(Path, Address, usize);
+    __NR_flistxattr "flistxattr" attribute::flistxattr(Fd, Address, usize);
+    __NR_removexattr "removexattr" attribute::removexattr(Path, Path);
+    __NR_lremovexattr "lremovexattr" attribute::lremovexattr(Path, Path);
+    __NR_fremovexattr "fremovexattr" attribute::fremovexattr(Fd, Path);
+
+    // Waiting for files, and files to be waited for.
+    __NR_poll "poll" poll::poll(Address, u32, i32);
+    __NR_ppoll "ppoll" poll::ppoll(Address, u32, Address, Address, usize);
+    __NR_select "select" poll::select(i32, Address, Address, Address, Address);
+    __NR_pselect6 "pselect6" poll::pselect6(i32, Address, Address, Address, Address, Address);
+    __NR_epoll_create "epoll_create" poll::epoll_create(i32);
+    __NR_epoll_create1 "epoll_create1" poll::epoll_create1(u32);
+    __NR_epoll_ctl "epoll_ctl" poll::epoll_ctl(Fd, u32, Fd, Address);
+    __NR_epoll_wait "epoll_wait" poll::epoll_wait(Fd, Address, i32, i32);
+    __NR_epoll_pwait "epoll_pwait" poll::epoll_pwait(Fd, Address, i32, i32, Address, usize);
+    __NR_epoll_pwait2 "epoll_pwait2" poll::epoll_pwait2(Fd, Address, i32, Address, Address, usize);
+    __NR_eventfd "eventfd" event::eventfd(u32);
+    __NR_eventfd2 "eventfd2" event::eventfd2(u32, u32);
+    __NR_timerfd_create "timerfd_create" event::timerfd_create(u32, u32);
+    __NR_timerfd_settime "timerfd_settime" event::timerfd_settime(Fd, u32, Address, Address);
+    __NR_timerfd_gettime "timerfd_gettime" event::timerfd_gettime(Fd, Address);
+    __NR_pidfd_open "pidfd_open" event::pidfd_open(i32, u32);
 }

@@ -9,7 +9,7 @@ const HEADER: u64 = 12;
 const ENTRY: u64 = 4;
 
 /// A name and a value.
-pub type Xattr = (Vec<u8>, &'static [u8]);
+pub(super) type Xattr = (Vec<u8>, &'static [u8]);
 
 /// What a prefix's number stands for (`EROFS_XATTR_INDEX_*`).
 fn prefix(index: u8) -> Option<&'static [u8]> {

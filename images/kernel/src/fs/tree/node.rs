@@ -44,7 +44,7 @@ pub(super) struct State {
     btime: Timestamp,
     pub(super) content: Content,
     /// All of them, once one was changed; until then the image's.
-    xattrs: Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    xattrs: Option<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// Whether the tree keeps the node.
     kept: bool,
 }
@@ -200,7 +200,7 @@ impl Node {
         let result = with(&mut all);
         // An empty set need not be remembered if it is what the image says anyway.
         if state.kept {
-            state.xattrs = Some(Box::new(all));
+            state.xattrs = Some(all);
         }
         Ok(result)
     }

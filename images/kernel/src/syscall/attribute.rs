@@ -1,0 +1,506 @@
+//! Attributes of files: looking at them, checking access, changing them.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+
+use super::lookup::{self, HERE, file, find, usable_file, walk};
+use super::{Address, Answer, Fd, Path};
+use crate::errno::{Errno, Result};
+use crate::fs::inode::{Change, FileSystem};
+use crate::fs::stat::Timestamp;
+use crate::fs::{Inode, Kind, Location, budget, permission};
+use crate::memory::plain::zeroed;
+use crate::memory::user;
+use crate::task;
+use crate::time::SECOND;
+
+/// stat(2).
+pub fn stat(path: Path, into: Address) -> Answer {
+    newfstatat(HERE, path, into, 0)
+}
+
+/// lstat(2).
+pub fn lstat(path: Path, into: Address) -> Answer {
+    newfstatat(HERE, path, into, linux::AT_SYMLINK_NOFOLLOW)
+}
+
+/// fstat(2).
+pub fn fstat(fd: Fd, into: Address) -> Answer {
+    user::write(into.0, &file(fd)?.stat().to_stat())?;
+    Ok(0)
+}
+
+/// newfstatat(2).
+pub fn newfstatat(directory: Fd, path: Path, into: Address, flags: u32) -> Answer {
+    let known = linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH | linux::AT_NO_AUTOMOUNT;
+    if flags & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = lookup::path(path)?;
+    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    user::write(into.0, &location.inode.stat().to_stat())?;
+    Ok(0)
+}
+
+/// statx(2).
+pub fn statx(directory: Fd, path: Path, flags: u32, mask: u32, into: Address) -> Answer {
+    let known = linux::AT_SYMLINK_NOFOLLOW
+        | linux::AT_EMPTY_PATH
+        | linux::AT_NO_AUTOMOUNT
+        | linux::AT_STATX_SYNC_TYPE;
+    if flags & !known != 0 || mask & linux::STATX__RESERVED != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let null = path.0 == 0 && flags & linux::AT_EMPTY_PATH != 0;
+    let path = if null { Vec::new() } else { lookup::path(path)? };
+    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    user::write(into.0, &location.inode.stat().to_statx())?;
+    Ok(0)
+}
+
+/// faccessat2(2).
+pub fn faccessat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
+    let known = linux::AT_EACCESS | linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH;
+    if mode & !7 != 0 || flags & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = lookup::path(path)?;
+    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    let mut who = task::process().credentials();
+    if flags & linux::AT_EACCESS == 0 {
+        (who.euid, who.egid) = (who.uid, who.gid);
+    }
+    if mode != 0 {
+        permission::check(&location.inode.stat(), mode, &who)?;
+    }
+    Ok(0)
+}
+
+/// faccessat(2).
+pub fn faccessat(directory: Fd, path: Path, mode: u32) -> Answer {
+    faccessat2(directory, path, mode, 0)
+}
+
+/// access(2).
+pub fn access(path: Path, mode: u32) -> Answer {
+    faccessat2(HERE, path, mode, 0)
+}
+
+/// What a descriptor's calls change.
+fn changeable(fd: Fd) -> Result<Location> {
+    usable_file(fd)?.location().cloned().ok_or(Errno::EPERM)
+}
+
+fn change_mode(inode: &dyn Inode, mode: u32) -> Answer {
+    if inode.kind() == Kind::Symlink {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let who = task::process().credentials();
+    permission::own(inode, &who)?;
+    let mut permissions = mode & 0o7777;
+    if !who.is_root() && !who.in_group(inode.stat().gid) {
+        permissions &= !linux::S_ISGID;
+    }
+    inode.change(&Change { permissions: Some(permissions), ..Change::default() })?;
+    Ok(0)
+}
+
+/// fchmod(2).
+pub fn fchmod(fd: Fd, mode: u32) -> Answer {
+    change_mode(&*changeable(fd)?.inode, mode)
+}
+
+/// fchmodat2(2).
+pub fn fchmodat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
+    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = lookup::path(path)?;
+    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    change_mode(&*location.inode, mode)
+}
+
+/// fchmodat(2).
+pub fn fchmodat(directory: Fd, path: Path, mode: u32) -> Answer {
+    fchmodat2(directory, path, mode, 0)
+}
+
+/// chmod(2).
+pub fn chmod(path: Path, mode: u32) -> Answer {
+    fchmodat2(HERE, path, mode, 0)
+}
+
+fn change_owner(inode: &dyn Inode, uid: u32, gid: u32) -> Answer {
+    let who = task::process().credentials();
+    let stat = inode.stat();
+    let uid = (uid != u32::MAX).then_some(uid);
+    let gid = (gid != u32::MAX).then_some(gid);
+    let own = who.euid == stat.uid
+        && uid.is_none_or(|uid| uid == stat.uid)
+        && gid.is_none_or(|gid| who.in_group(gid));
+    if !who.is_root() && !own {
+        return Err(Errno::EPERM);
+    }
+    // A program with a new owner no longer lends the old one's rights.
+    let mut lost = 0;
+    if stat.kind() == Kind::Regular {
+        lost = linux::S_ISUID;
+        if stat.mode & linux::S_IXGRP != 0 {
+            lost |= linux::S_ISGID;
+        }
+    }
+    let permissions = Some(stat.mode & 0o7777 & !lost);
+    inode.change(&Change { permissions, uid, gid, ..Change::default() })?;
+    Ok(0)
+}
+
+/// fchown(2).
+pub fn fchown(fd: Fd, uid: u32, gid: u32) -> Answer {
+    change_owner(&*changeable(fd)?.inode, uid, gid)
+}
+
+/// fchownat(2).
+pub fn fchownat(directory: Fd, path: Path, uid: u32, gid: u32, flags: u32) -> Answer {
+    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let path = lookup::path(path)?;
+    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    change_owner(&*location.inode, uid, gid)
+}
+
+/// chown(2).
+pub fn chown(path: Path, uid: u32, gid: u32) -> Answer {
+    fchownat(HERE, path, uid, gid, 0)
+}
+
+/// lchown(2).
+pub fn lchown(path: Path, uid: u32, gid: u32) -> Answer {
+    fchownat(HERE, path, uid, gid, linux::AT_SYMLINK_NOFOLLOW)
+}
+
+/// What a time is to be set to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    Now,
+    Omit,
+    At(Timestamp),
+}
+
+impl Moment {
+    fn resolve(self) -> Option<Timestamp> {
+        match self {
+            Self::Now => Some(Timestamp::now()),
+            Self::Omit => None,
+            Self::At(time) => Some(time),
+        }
+    }
+}
+
+fn read_moments(times: Address) -> Result<[Moment; 2]> {
+    if times.is_null() {
+        return Ok([Moment::Now; 2]);
+    }
+    let read = |at: u64| {
+        let [seconds, nanos]: [i64; 2] = user::read(times.0.wrapping_add(16 * at))?;
+        Ok(match nanos {
+            nanos if nanos == i64::from(linux::UTIME_NOW) => Moment::Now,
+            nanos if nanos == i64::from(linux::UTIME_OMIT) => Moment::Omit,
+            nanos if (0..SECOND as i64).contains(&nanos) => {
+                Moment::At(Timestamp { seconds, nanos: nanos as u32 })
+            }
+            _ => return Err(Errno::EINVAL),
+        })
+    };
+    Ok([read(0)?, read(1)?])
+}
+
+/// Times in microseconds.
+fn read_old_moments(times: Address) -> Result<[Moment; 2]> {
+    if times.is_null() {
+        return Ok([Moment::Now; 2]);
+    }
+    let read = |at: u64| {
+        let [seconds, micros]: [i64; 2] = user::read(times.0.wrapping_add(16 * at))?;
+        if !(0..1_000_000).contains(&micros) {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Moment::At(Timestamp { seconds, nanos: micros as u32 * 1000 }))
+    };
+    Ok([read(0)?, read(1)?])
+}
+
+fn set_times(inode: &dyn Inode, [atime, mtime]: [Moment; 2]) -> Answer {
+    if atime == Moment::Omit && mtime == Moment::Omit {
+        return Ok(0);
+    }
+    let who = task::process().credentials();
+    if permission::own(inode, &who).is_err() {
+        // Whoever may write may say that it was now.
+        if atime != Moment::Now || mtime != Moment::Now {
+            return Err(Errno::EPERM);
+        }
+        permission::check(&inode.stat(), permission::WRITE, &who)?;
+    }
+    let (atime, mtime) = (atime.resolve(), mtime.resolve());
+    inode.change(&Change { atime, mtime, ..Change::default() })?;
+    Ok(0)
+}
+
+/// utimensat(2). Without a path it is about the descriptor.
+pub fn utimensat(directory: Fd, path: Path, times: Address, flags: u32) -> Answer {
+    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let moments = read_moments(times)?;
+    if path.0 == 0 {
+        if flags & linux::AT_SYMLINK_NOFOLLOW != 0 {
+            return Err(Errno::EINVAL);
+        }
+        return set_times(&*changeable(directory)?.inode, moments);
+    }
+    let path = lookup::path(path)?;
+    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    set_times(&*location.inode, moments)
+}
+
+/// futimesat(2).
+pub fn futimesat(directory: Fd, path: Path, times: Address) -> Answer {
+    let moments = read_old_moments(times)?;
+    if path.0 == 0 {
+        return set_times(&*changeable(directory)?.inode, moments);
+    }
+    let location = find(directory, &lookup::path(path)?, 0, true)?;
+    set_times(&*location.inode, moments)
+}
+
+/// utimes(2).
+pub fn utimes(path: Path, times: Address) -> Answer {
+    futimesat(HERE, path, times)
+}
+
+/// utime(2).
+pub fn utime(path: Path, times: Address) -> Answer {
+    let moments = if times.is_null() {
+        [Moment::Now; 2]
+    } else {
+        let seconds: [i64; 2] = user::read(times.0)?;
+        seconds.map(|seconds| Moment::At(Timestamp { seconds, nanos: 0 }))
+    };
+    let location = find(HERE, &lookup::path(path)?, 0, true)?;
+    set_times(&*location.inode, moments)
+}
+
+/// truncate(2).
+pub fn truncate(path: Path, size: i64) -> Answer {
+    let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
+    let location = walk(HERE, &lookup::path(path)?, true)?.existing()?;
+    if location.inode.kind() == Kind::Directory {
+        return Err(Errno::EISDIR);
+    }
+    let who = task::process().credentials();
+    permission::check(&location.inode.stat(), permission::WRITE, &who)?;
+    location.inode.truncate(size)?;
+    Ok(0)
+}
+
+fn tell_filesystem(filesystem: &FileSystem, into: Address) -> Answer {
+    /// ST_VALID | ST_RELATIME, as Linux tells of an ordinary mount.
+    const FLAGS: i64 = 0x20 | 0x1000;
+    let mut told: linux::statfs64 = zeroed();
+    told.f_type = filesystem.magic.into();
+    told.f_bsize = 4096;
+    told.f_frsize = 4096;
+    told.f_namelen = 255;
+    told.f_flags = FLAGS;
+    told.f_fsid.val[0] = filesystem.device as i32;
+    if filesystem.in_memory {
+        let (limit, used, inodes) = (budget::limit(), budget::pages(), budget::inodes());
+        told.f_blocks = limit;
+        told.f_bfree = limit.saturating_sub(used);
+        told.f_bavail = told.f_bfree;
+        told.f_files = limit;
+        told.f_ffree = limit.saturating_sub(inodes);
+    }
+    user::write(into.0, &told)?;
+    Ok(0)
+}
+
+/// statfs(2).
+pub fn statfs(path: Path, into: Address) -> Answer {
+    let location = walk(HERE, &lookup::path(path)?, true)?.existing()?;
+    tell_filesystem(location.inode.filesystem(), into)
+}
+
+/// fstatfs(2).
+pub fn fstatfs(fd: Fd, into: Address) -> Answer {
+    let file = file(fd)?;
+    tell_filesystem(crate::fs::anonymous::location(&file).inode.filesystem(), into)
+}
+
+/// The name of an extended attribute, of a kind that files here have.
+fn xattr_name(name: Path) -> Result<Vec<u8>> {
+    let name = user::string(name.0, linux::XATTR_NAME_MAX as usize).map_err(|errno| match errno {
+        Errno::ENAMETOOLONG => Errno::ERANGE,
+        errno => errno,
+    })?;
+    if name.is_empty() {
+        return Err(Errno::ERANGE);
+    }
+    Ok(name)
+}
+
+/// Whether a name is of the program's own kind, or the superuser's.
+fn check_xattr_kind(name: &[u8], inode: &dyn Inode) -> Result<()> {
+    let user = name.starts_with(b"user.");
+    if user && !matches!(inode.kind(), Kind::Regular | Kind::Directory) {
+        return Err(Errno::EPERM);
+    }
+    let known = user || name.starts_with(b"trusted.") || name.starts_with(b"security.");
+    if known { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
+}
+
+fn set_xattr(inode: &dyn Inode, name: Path, value: Address, size: usize, flags: u32) -> Answer {
+    if flags & !(linux::XATTR_CREATE | linux::XATTR_REPLACE) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = xattr_name(name)?;
+    if size > linux::XATTR_SIZE_MAX as usize {
+        return Err(Errno::E2BIG);
+    }
+    let mut bytes = vec![0; size];
+    user::copy_in(value.0, &mut bytes)?;
+    check_xattr_kind(&name, inode)?;
+    may_change_xattr(&name, inode)?;
+    let exists = match inode.xattr(&name) {
+        Ok(_) => true,
+        Err(Errno::ENODATA) => false,
+        Err(errno) => return Err(errno),
+    };
+    match flags {
+        linux::XATTR_CREATE if exists => return Err(Errno::EEXIST),
+        linux::XATTR_REPLACE if !exists => return Err(Errno::ENODATA),
+        _ => inode.set_xattr(&name, Some(&bytes))?,
+    }
+    Ok(0)
+}
+
+fn may_change_xattr(name: &[u8], inode: &dyn Inode) -> Result<()> {
+    let who = task::process().credentials();
+    if name.starts_with(b"user.") {
+        permission::check_inode(inode, permission::WRITE, &who)
+    } else if who.is_root() {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+/// setxattr(2).
+pub fn setxattr(path: Path, name: Path, value: Address, size: usize, flags: u32) -> Answer {
+    let location = find(HERE, &lookup::path(path)?, 0, true)?;
+    set_xattr(&*location.inode, name, value, size, flags)
+}
+
+/// lsetxattr(2).
+pub fn lsetxattr(path: Path, name: Path, value: Address, size: usize, flags: u32) -> Answer {
+    let location = find(HERE, &lookup::path(path)?, 0, false)?;
+    set_xattr(&*location.inode, name, value, size, flags)
+}
+
+/// fsetxattr(2).
+pub fn fsetxattr(fd: Fd, name: Path, value: Address, size: usize, flags: u32) -> Answer {
+    set_xattr(&*changeable(fd)?.inode, name, value, size, flags)
+}
+
+/// Gives bytes to a program that may only ask how many there are.
+fn give(bytes: &[u8], into: Address, size: usize) -> Answer {
+    if size > 0 {
+        if bytes.len() > size {
+            return Err(Errno::ERANGE);
+        }
+        user::copy_out(into.0, bytes)?;
+    }
+    Ok(bytes.len() as u64)
+}
+
+fn tell_xattr(inode: &dyn Inode, name: Path, into: Address, size: usize) -> Answer {
+    let name = xattr_name(name)?;
+    if name.starts_with(b"user.") && !matches!(inode.kind(), Kind::Regular | Kind::Directory) {
+        return Err(Errno::ENODATA);
+    }
+    check_xattr_kind(&name, inode)?;
+    if name.starts_with(b"user.") {
+        permission::check_inode(inode, permission::READ, &task::process().credentials())?;
+    }
+    give(&inode.xattr(&name)?, into, size)
+}
+
+/// getxattr(2).
+pub fn getxattr(path: Path, name: Path, into: Address, size: usize) -> Answer {
+    let location = find(HERE, &lookup::path(path)?, 0, true)?;
+    tell_xattr(&*location.inode, name, into, size)
+}
+
+/// lgetxattr(2).
+pub fn lgetxattr(path: Path, name: Path, into: Address, size: usize) -> Answer {
+    let location = find(HERE, &lookup::path(path)?, 0, false)?;
+    tell_xattr(&*location.inode, name, into, size)
+}
+
+/// fgetxattr(2).
+pub fn fgetxattr(fd: Fd, name: Path, into: Address, size: usize) -> Answer {
+    let file = usable_file(fd)?;
+    let location = crate::fs::anonymous::location(&file);
+    tell_xattr(&*location.inode, name, into, size)
+}
+
+fn list_xattrs(inode: &dyn Inode, into: Address, size: usize) -> Answer {
+    let mut list = Vec::new();
+    for name in inode.xattr_names()? {
+        list.extend_from_slice(&name);
+        list.push(0);
+    }
+    give(&list, into, size)
+}
+
+/// listxattr(2).
+pub fn listxattr(path: Path, into: Address, size: usize) -> Answer {
+    list_xattrs(&*find(HERE, &lookup::path(path)?, 0, true)?.inode, into, size)
+}
+
+/// llistxattr(2).
+pub fn llistxattr(path: Path, into: Address, size: usize) -> Answer {
+    list_xattrs(&*find(HERE, &lookup::path(path)?, 0, false)?.inode, into, size)
+}
+
+/// flistxattr(2).
+pub fn flistxattr(fd: Fd, into: Address, size: usize) -> Answer {
+    let file = usable_file(fd)?;
+    list_xattrs(&*crate::fs::anonymous::location(&file).inode, into, size)
+}
+
+fn remove_xattr(inode: &dyn Inode, name: Path) -> Answer {
+    let name = xattr_name(name)?;
+    check_xattr_kind(&name, inode)?;
+    may_change_xattr(&name, inode)?;
+    inode.set_xattr(&name, None)?;
+    Ok(0)
+}
+
+/// removexattr(2).
+pub fn removexattr(path: Path, name: Path) -> Answer {
+    remove_xattr(&*find(HERE, &lookup::path(path)?, 0, true)?.inode, name)
+}
+
+/// lremovexattr(2).
+pub fn lremovexattr(path: Path, name: Path) -> Answer {
+    remove_xattr(&*find(HERE, &lookup::path(path)?, 0, false)?.inode, name)
+}
+
+/// fremovexattr(2).
+pub fn fremovexattr(fd: Fd, name: Path) -> Answer {
+    remove_xattr(&*changeable(fd)?.inode, name)
+}

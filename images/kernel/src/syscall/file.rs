@@ -1,0 +1,223 @@
+//! Reading, writing and positions.
+
+use alloc::vec::Vec;
+
+use linux_raw_sys::general as linux;
+
+use super::lookup::{file, usable_file};
+use super::{Address, Answer, Fd};
+use crate::errno::{Errno, Result};
+use crate::fs::OpenFile;
+use crate::io::{Piece, Sink, Source};
+use crate::memory::user;
+
+/// Bytes that one call moves, at most (MAX_RW_COUNT).
+pub(super) const MOVED_MAX: usize = 0x7fff_f000;
+/// Pieces of one call, at most.
+const PIECES_MAX: usize = linux::UIO_MAXIOV as usize;
+
+/// The pieces of memory that a list names.
+pub(super) fn pieces(list: Address, count: usize) -> Result<Vec<Piece>> {
+    if count > PIECES_MAX {
+        return Err(Errno::EINVAL);
+    }
+    let mut left = MOVED_MAX;
+    let read = |at: usize| -> Result<Piece> {
+        let [address, len]: [u64; 2] = user::read(list.0.wrapping_add(16 * at as u64))?;
+        if len > i64::MAX as u64 {
+            return Err(Errno::EINVAL);
+        }
+        let len = left.min(len as usize);
+        left -= len;
+        Ok((address, len))
+    };
+    (0..count).map(read).collect()
+}
+
+/// read(2).
+pub fn read(fd: Fd, buffer: Address, len: usize) -> Answer {
+    let read = file(fd)?.read(&mut Sink::user(buffer.0, len.min(MOVED_MAX)))?;
+    Ok(read as u64)
+}
+
+/// write(2).
+pub fn write(fd: Fd, buffer: Address, len: usize) -> Answer {
+    let written = file(fd)?.write(&mut Source::user(buffer.0, len.min(MOVED_MAX)))?;
+    Ok(written as u64)
+}
+
+/// readv(2).
+pub fn readv(fd: Fd, list: Address, count: usize) -> Answer {
+    let file = file(fd)?;
+    Ok(file.read(&mut Sink::pieces(pieces(list, count)?))? as u64)
+}
+
+/// writev(2).
+pub fn writev(fd: Fd, list: Address, count: usize) -> Answer {
+    let file = file(fd)?;
+    Ok(file.write(&mut Source::pieces(pieces(list, count)?))? as u64)
+}
+
+fn offset(offset: i64) -> Result<u64> {
+    u64::try_from(offset).map_err(|_| Errno::EINVAL)
+}
+
+/// pread64(2).
+pub fn pread64(fd: Fd, buffer: Address, len: usize, at: i64) -> Answer {
+    let (file, at) = (file(fd)?, offset(at)?);
+    Ok(file.read_at(at, &mut Sink::user(buffer.0, len.min(MOVED_MAX)))? as u64)
+}
+
+/// pwrite64(2).
+pub fn pwrite64(fd: Fd, buffer: Address, len: usize, at: i64) -> Answer {
+    let (file, at) = (file(fd)?, offset(at)?);
+    Ok(file.write_at(at, &mut Source::user(buffer.0, len.min(MOVED_MAX)))? as u64)
+}
+
+/// preadv(2). The upper half of the offset is of no use with 64 bits.
+pub fn preadv(fd: Fd, list: Address, count: usize, at: i64) -> Answer {
+    let (file, at) = (file(fd)?, offset(at)?);
+    Ok(file.read_at(at, &mut Sink::pieces(pieces(list, count)?))? as u64)
+}
+
+/// pwritev(2).
+pub fn pwritev(fd: Fd, list: Address, count: usize, at: i64) -> Answer {
+    let (file, at) = (file(fd)?, offset(at)?);
+    Ok(file.write_at(at, &mut Source::pieces(pieces(list, count)?))? as u64)
+}
+
+/// Flags that need nothing done: everything is in memory.
+const HARMLESS: u32 = linux::RWF_HIPRI | linux::RWF_DSYNC | linux::RWF_SYNC;
+
+/// preadv2(2).
+pub fn preadv2(fd: Fd, list: Address, count: usize, at: i64, _: u64, flags: u32) -> Answer {
+    if flags & !(HARMLESS | linux::RWF_NOWAIT) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if at != -1 {
+        return preadv(fd, list, count, at);
+    }
+    let file = file(fd)?;
+    let mut sink = Sink::pieces(pieces(list, count)?);
+    if flags & linux::RWF_NOWAIT == 0 || file.file().is_seekable() {
+        return Ok(file.read(&mut sink)? as u64);
+    }
+    if !file.is_readable() {
+        return Err(Errno::EBADF);
+    }
+    Ok(file.attempt(true, || file.file().read(0, &mut sink))? as u64)
+}
+
+/// pwritev2(2).
+pub fn pwritev2(fd: Fd, list: Address, count: usize, at: i64, _: u64, flags: u32) -> Answer {
+    if flags & !(HARMLESS | linux::RWF_APPEND) != 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let appends = flags & linux::RWF_APPEND != 0;
+    if at == -1 && !appends {
+        return writev(fd, list, count);
+    }
+    let file = file(fd)?;
+    let mut source = Source::pieces(pieces(list, count)?);
+    let at = if appends { u64::MAX } else { offset(at)? };
+    Ok(file.write_at(at, &mut source)? as u64)
+}
+
+/// lseek(2).
+pub fn lseek(fd: Fd, offset: i64, whence: u32) -> Answer {
+    let file = usable_file(fd)?;
+    if !file.file().is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    let size = || file.file().size() as i64;
+    let from = match whence {
+        linux::SEEK_SET => 0,
+        linux::SEEK_CUR => file.position() as i64,
+        linux::SEEK_END => size(),
+        // A file may say that all of it is data, and a hole follows.
+        linux::SEEK_DATA | linux::SEEK_HOLE if offset < 0 || offset >= size() => {
+            return Err(Errno::ENXIO);
+        }
+        linux::SEEK_DATA => 0,
+        linux::SEEK_HOLE => size() - offset,
+        _ => return Err(Errno::EINVAL),
+    };
+    let position = from.checked_add(offset).filter(|position| *position >= 0);
+    let position = position.ok_or(Errno::EINVAL)? as u64;
+    file.set_position(position);
+    Ok(position)
+}
+
+/// A regular file that is open for writing.
+fn writable(fd: Fd) -> Result<alloc::sync::Arc<OpenFile>> {
+    let file = usable_file(fd)?;
+    if file.is_writable() { Ok(file) } else { Err(Errno::EBADF) }
+}
+
+/// ftruncate(2).
+pub fn ftruncate(fd: Fd, size: i64) -> Answer {
+    let size = offset(size)?;
+    let file = usable_file(fd)?;
+    if !file.is_writable() {
+        return Err(Errno::EINVAL);
+    }
+    file.file().truncate(size)?;
+    Ok(0)
+}
+
+/// fallocate(2).
+pub fn fallocate(fd: Fd, mode: u32, at: i64, len: i64) -> Answer {
+    let file = writable(fd)?;
+    if at < 0 || len <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    if !file.file().is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    file.file().allocate(mode, at as u64, len as u64)?;
+    Ok(0)
+}
+
+/// fsync(2), fdatasync(2), syncfs(2): there is no disk that could lag behind.
+pub fn fsync(fd: Fd) -> Answer {
+    let file = usable_file(fd)?;
+    if file.location().is_none() { Err(Errno::EINVAL) } else { Ok(0) }
+}
+
+/// syncfs(2).
+pub fn syncfs(fd: Fd) -> Answer {
+    usable_file(fd)?;
+    Ok(0)
+}
+
+/// sync(2).
+pub fn sync() -> Answer {
+    Ok(0)
+}
+
+/// sync_file_range(2).
+pub fn sync_file_range(fd: Fd, at: i64, len: i64, flags: u32) -> Answer {
+    let file = usable_file(fd)?;
+    if at < 0 || len < 0 || flags & !7 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if file.file().is_seekable() { Ok(0) } else { Err(Errno::ESPIPE) }
+}
+
+/// readahead(2).
+pub fn readahead(fd: Fd, _: i64, _: usize) -> Answer {
+    let file = file(fd)?;
+    if !file.is_readable() {
+        return Err(Errno::EBADF);
+    }
+    if file.file().is_mappable() { Ok(0) } else { Err(Errno::EINVAL) }
+}
+
+/// fadvise64(2).
+pub fn fadvise64(fd: Fd, _: i64, len: i64, advice: u32) -> Answer {
+    let file = usable_file(fd)?;
+    if !file.file().is_seekable() {
+        return Err(Errno::ESPIPE);
+    }
+    if len < 0 || advice > linux::POSIX_FADV_NOREUSE { Err(Errno::EINVAL) } else { Ok(0) }
+}
