@@ -11,12 +11,15 @@ use unicell_guest_abi::cpu::{
 };
 use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES};
 use unicell_guest_abi::layout::{
-    DIRECT_MAP, DOUBLE_FAULT_STACK_TOP, KERNEL_BASE, KERNEL_LIMIT, TRAP_GPA, TRAP_STACK_TOP,
+    DIRECT_MAP, DOUBLE_FAULT_STACK_TOP, KERNEL_BASE, KERNEL_HALF, KERNEL_LIMIT, TRAP_GPA,
+    TRAP_STACK_TOP, USER_END,
 };
 use unicell_guest_abi::{ABI_VERSION, cpu};
 
 use super::Frame;
 use crate::device::platform;
+use crate::memory::paging;
+use crate::memory::user::Access;
 
 global_asm!(
     include_str!("entry.s"),
@@ -28,6 +31,7 @@ global_asm!(
     USER_DS = const USER_DS,
     DOUBLE_FAULT = const DOUBLE_FAULT_VECTOR,
     TRAP_STACK_TOP = const DIRECT_MAP + TRAP_GPA + TRAP_STACK_TOP,
+    DOUBLE_FAULT_STACK_TOP = const DIRECT_MAP + TRAP_GPA + DOUBLE_FAULT_STACK_TOP,
 );
 
 // entry.s lists the vectors one by one.
@@ -62,9 +66,13 @@ extern "C" fn unicell_syscall(frame: *const Frame) -> bool {
 
 #[unsafe(no_mangle)]
 extern "C" fn unicell_trap(frame: *const Frame) {
-    // SAFETY: the entry code passes the complete frame of the running thread.
-    let (number, error) = unsafe { ((*frame).number, (*frame).error) };
-    if number == u64::from(PREEMPT_VECTOR) {
+    // SAFETY: the entry code passes a complete frame, of the running thread or of the kernel. No
+    // reference to it is kept while the program's faults are handled, which may change it.
+    let (number, error, rip) = unsafe { ((*frame).number, (*frame).error, (*frame).rip) };
+    if rip >= KERNEL_HALF || number == u64::from(DOUBLE_FAULT_VECTOR) {
+        // SAFETY: nobody else looks at a frame of the kernel.
+        kernel_trap(unsafe { &*frame });
+    } else if number == u64::from(PREEMPT_VECTOR) {
         crate::task::entry::preempted();
     } else {
         crate::task::entry::exception(number as u8, error, fault_address());
@@ -76,22 +84,26 @@ extern "C" fn unicell_thread_begin() {
     crate::task::entry::thread_begins();
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn unicell_kernel_trap(vector: u64, _: u64, base_pointer: u64) -> ! {
-    let double_fault = vector == u64::from(DOUBLE_FAULT_VECTOR);
-    let top = if double_fault { DOUBLE_FAULT_STACK_TOP } else { TRAP_STACK_TOP };
-    let top = (DIRECT_MAP + TRAP_GPA + top) as *const u64;
-    // SAFETY: the processor has pushed its frame here: SS, RSP, RFLAGS, CS, RIP, error code.
-    let (rsp, rip, error) = unsafe { (*top.sub(2), *top.sub(5), *top.sub(6)) };
+const PAGE_FAULT: u64 = 14;
+
+/// The kernel takes no fault that it would have to recover from: it panics. There is one that is
+/// none: a processor may remember that a page was read-only after it has been made writable, and
+/// forgets it with the fault (Intel SDM volume 3, 4.10.4.3); the access is then repeated.
+fn kernel_trap(frame: &Frame) {
+    let address = fault_address();
+    let access = Access::of_fault(frame.error);
+    if frame.number == PAGE_FAULT && address < USER_END && paging::current_permits(address, access) {
+        return;
+    }
     let mut trace = [0; REPORT_FRAMES];
-    trace[0] = rip;
-    let len = 1 + backtrace(base_pointer, &mut trace[1..]);
+    trace[0] = frame.rip;
+    let len = 1 + backtrace(frame.rbp, &mut trace[1..]);
     platform::end_with_frames(
         ExitKind::Panic,
         0,
         format_args!(
-            "trap {vector} in the kernel at {rip:#x}, rsp {rsp:#x}, error {error:#x}, address {:#x}",
-            fault_address()
+            "trap {} in the kernel at {:#x}, rsp {:#x}, error {:#x}, address {address:#x}",
+            frame.number, frame.rip, frame.rsp, frame.error
         ),
         &trace[..len],
     )

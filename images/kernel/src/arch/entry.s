@@ -177,11 +177,14 @@ trap_entry:
     mov [rip + scratch_rcx], rcx
     movabs rcx, {TRAP_STACK_TOP}
     cmp eax, {DOUBLE_FAULT}
-    je kernel_trap
+    jne 1f
+    movabs rcx, {DOUBLE_FAULT_STACK_TOP}
+1:  # A trap in the kernel has a stack of its own, so that nothing of the program's is lost.
+    lea rsp, [rip + __trap_stack_top]
     test byte ptr [rcx - 33], 0x80  # the sign of the saved RIP: was it the kernel?
-    jnz kernel_trap
+    jnz 2f
     mov rsp, [rip + unicell_stack_top]
-    push qword ptr [rcx - 8]        # SS
+2:  push qword ptr [rcx - 8]        # SS
     push qword ptr [rcx - 16]       # RSP
     push qword ptr [rcx - 24]       # RFLAGS
     push qword ptr [rcx - 32]       # CS
@@ -202,15 +205,6 @@ trap_entry:
     call unicell_trap
     mov eax, 1
     jmp resume_program
-
-# A trap in the kernel itself is never recovered from: report it, on a stack of its own.
-kernel_trap:
-    mov rsi, rsp
-    mov edi, eax
-    mov rdx, rbp
-    lea rsp, [rip + __panic_stack_top]
-    call unicell_kernel_trap
-    ud2
 
 # --- Ring 0 ----------------------------------------------------------------------------------
 
@@ -313,4 +307,4 @@ unicell_fault_address: .quad 0
     .skip 65536
 __boot_stack_top:
     .skip 16384
-__panic_stack_top:
+__trap_stack_top:

@@ -11,6 +11,7 @@ use unicell_guest_abi::layout::{PAGE_SIZE, USER_END};
 
 use super::plain::{Plain, bytes, bytes_mut, zeroed};
 use super::{page_floor, paging};
+use crate::arch::gate;
 use crate::errno::{Errno, Result};
 use crate::mm;
 
@@ -23,6 +24,22 @@ pub enum Access {
     Write,
     /// Execute it.
     Execute,
+}
+
+impl Access {
+    /// What a page fault's error code says was tried.
+    #[must_use]
+    pub fn of_fault(error: u64) -> Self {
+        const WRITE: u64 = 1 << 1;
+        const FETCH: u64 = 1 << 4;
+        if error & FETCH != 0 {
+            Self::Execute
+        } else if error & WRITE != 0 {
+            Self::Write
+        } else {
+            Self::Read
+        }
+    }
 }
 
 fn check_range(address: u64, len: usize) -> Result<()> {
@@ -43,7 +60,13 @@ fn pieces(
         let at = address + done as u64;
         let piece = (len - done).min((page_floor(at) + PAGE_SIZE - at) as usize);
         if !paging::current_permits(at, access) {
+            let replaces = paging::current_permits(at, Access::Read);
             mm::fault_in(at, access)?;
+            if replaces {
+                // Another page may be there now. A fault of the program would have made the
+                // processor forget the old one, but there was none.
+                gate::flush_pages(page_floor(at), 1);
+            }
         }
         each(at as *mut u8, done..done + piece);
         done += piece;

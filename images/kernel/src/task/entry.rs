@@ -86,22 +86,11 @@ const X87: u8 = 16;
 const ALIGNMENT: u8 = 17;
 const SIMD: u8 = 19;
 
-/// Error code of #PF: a write, an instruction fetch.
-const WRITE: u64 = 1 << 1;
-const FETCH: u64 = 1 << 4;
-
 fn page_fault(error: u64, address: u64) -> Option<Info> {
     platform::count(|counters| counters.page_faults += 1);
-    let access = if error & FETCH != 0 {
-        Access::Execute
-    } else if error & WRITE != 0 {
-        Access::Write
-    } else {
-        Access::Read
-    };
     let process = super::process();
     let space = process.space();
-    match space.fault(address, access) {
+    match space.fault(address, Access::of_fault(error)) {
         Ok(()) => None,
         Err(Fault::Unmapped) => Some(Info::fault(SIGSEGV, 1, address)),
         Err(Fault::Forbidden) => Some(Info::fault(SIGSEGV, 2, address)),

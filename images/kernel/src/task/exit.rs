@@ -20,7 +20,7 @@ pub fn exited(code: u32) -> u32 {
 }
 
 /// Lets a process end with a status: its threads go as soon as they would return to the program.
-/// Of several ends the first counts.
+/// Of several ends the first counts. With the first process the instance ends, at once.
 pub fn begin(process: &Arc<Process>, status: u32) {
     {
         let mut life = process.life.lock();
@@ -28,6 +28,9 @@ pub fn begin(process: &Arc<Process>, status: u32) {
             return;
         }
         *life = Life::Ending(status);
+    }
+    if process.id() == FIRST {
+        end_instance(process, status);
     }
     let threads = process.threads.lock().clone();
     for thread in threads {
