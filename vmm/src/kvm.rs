@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use kvm_bindings::{
-    CpuId, KVM_MAX_CPUID_ENTRIES, KVM_MEM_READONLY, Msrs, kvm_cpuid_entry2, kvm_msr_entry,
+    KVM_MAX_CPUID_ENTRIES, KVM_MEM_READONLY, Msrs, kvm_msr_entry,
     kvm_regs, kvm_sregs, kvm_userspace_memory_region, kvm_xcrs,
 };
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, SyncReg, VcpuFd, VmFd};
@@ -14,6 +14,7 @@ use unicell_guest_abi::{cpu, device, layout};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::clock;
+use crate::cpu::cpuid;
 use crate::memory::Slot;
 use crate::monitor::Monitor;
 use crate::timeline::Timeline;
@@ -22,11 +23,6 @@ const MSR_STAR: u32 = 0xc000_0081;
 const MSR_LSTAR: u32 = 0xc000_0082;
 const MSR_FMASK: u32 = 0xc000_0084;
 const MSR_TSC: u32 = 0x10;
-
-/// Bits of a guest-physical address, of which the layout uses 39, and of a linear address.
-const ADDRESS_BITS: u32 = 46;
-const LINEAR_BITS: u32 = 48;
-const _: () = assert!(layout::BOX_GPA + layout::BOX_MAX <= 1 << ADDRESS_BITS);
 
 /// What the host's KVM refused.
 #[derive(Debug, thiserror::Error)]
@@ -139,17 +135,16 @@ fn doorbell(vm: &VmFd) -> Result<OwnedFd, KvmError> {
 
 /// Gives the guest the CPU features that the host can give, and the extended state to go with them.
 ///
-/// KVM without hardware virtualisation shows a guest the host's CPUID and XCR0 whatever it is told,
-/// and asking it what it supports takes as long as the rest of the set-up. It is not asked, and
-/// only told how wide a guest-physical address is, by which it judges page tables.
+/// KVM without hardware virtualisation runs guests with the host's features and XCR0, whatever it
+/// says that it supports.
 fn set_features(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), KvmError> {
-    if !hardware_virtualisation() {
-        return set_cpuid(vcpu, &address_width());
-    }
-    let cpuid = kvm
-        .get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-        .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?;
-    set_cpuid(vcpu, &cpuid)?;
+    let cpuid = if hardware_virtualisation() {
+        kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
+            .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?
+    } else {
+        cpuid::of_host()
+    };
+    vcpu.set_cpuid2(&cpuid).map_err(failed("KVM_SET_CPUID2"))?;
     let mut entries = cpuid.as_slice().iter();
     let Some(state) = entries.find(|entry| entry.function == 0xd && entry.index == 0) else {
         return Ok(());
@@ -160,23 +155,6 @@ fn set_features(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), KvmError> {
     };
     xcrs.xcrs[0].value = u64::from(state.eax) | u64::from(state.edx) << 32;
     vcpu.set_xcrs(&xcrs).map_err(failed("KVM_SET_XCRS"))
-}
-
-fn set_cpuid(vcpu: &VcpuFd, cpuid: &CpuId) -> Result<(), KvmError> {
-    vcpu.set_cpuid2(cpuid).map_err(failed("KVM_SET_CPUID2"))
-}
-
-/// CPUID of a processor with the addresses of the memory layout and nothing else.
-fn address_width() -> CpuId {
-    const LAST: u32 = 0x8000_0008;
-    let entry = |(function, eax)| kvm_cpuid_entry2 {
-        function,
-        eax,
-        ..Default::default()
-    };
-    let widths = ADDRESS_BITS | LINEAR_BITS << 8;
-    #[expect(clippy::expect_used, reason = "two entries are fewer than the most")]
-    CpuId::from_entries(&[(0x8000_0000, LAST), (LAST, widths)].map(entry)).expect("two entries")
 }
 
 /// Whether this CPU offers VMX or SVM (SDM vol. 2, CPUID leaf 1; APM vol. 3, leaf 0x8000_0001).

@@ -27,10 +27,16 @@ const COMPONENTS: usize = 512;
 /// x87 and SSE.
 const LEGACY: u64 = 3;
 
-/// Finds out the size. Called once.
+/// Finds out the size: the end of the last component that is on. Called once.
 pub fn init() {
-    MASK.store(cpu::xcr0(), Ordering::Relaxed);
-    SIZE.store((cpu::cpuid(0xd, 0)[1] as usize).max(STANDARD), Ordering::Relaxed);
+    let mask = cpu::xcr0();
+    let components = (2..63).filter(|bit| mask & 1 << bit != 0);
+    let end = |component| {
+        let [size, offset, ..] = cpu::cpuid(0xd, component);
+        (size + offset) as usize
+    };
+    MASK.store(mask, Ordering::Relaxed);
+    SIZE.store(components.map(end).fold(STANDARD, usize::max), Ordering::Relaxed);
 }
 
 /// Bytes of a saved state.

@@ -1,0 +1,94 @@
+//! The processor's features as a guest sees them.
+
+use core::arch::x86_64::__cpuid_count;
+
+use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2};
+use unicell_guest_abi::layout::{BOX_GPA, BOX_MAX};
+
+/// Leaves that are told: identity, features, caches, extended state, and addresses, with the parts
+/// of each. They are few because each costs an exit to whoever runs this host, where it is a
+/// virtual machine itself.
+const LEAVES: [(u32, Parts); 8] = [
+    (0x0, Parts::None),
+    (0x1, Parts::None),
+    (0x4, Parts::UntilEmpty),
+    (0x7, Parts::None),
+    (EXTENDED_STATE, Parts::Enabled),
+    (0x8000_0000, Parts::None),
+    (0x8000_0001, Parts::None),
+    (0x8000_0008, Parts::None),
+];
+const EXTENDED_STATE: u32 = 0xd;
+
+/// The numbered parts of a leaf.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    /// Part 0 alone.
+    None,
+    /// From 0 until one says nothing.
+    UntilEmpty,
+    /// 0, 1 and the components that are in XCR0.
+    Enabled,
+}
+
+/// Leaf 1, ECX: OSXSAVE, which the VMM has turned on.
+const OSXSAVE: u32 = 1 << 27;
+/// Leaf 1, EBX: all but the processor's number.
+const NOT_APIC_ID: u32 = 0x00ff_ffff;
+/// Bits of an address: what the memory map needs, and what four levels of page tables give.
+const ADDRESS_BITS: u32 = 64 - (BOX_GPA + BOX_MAX - 1).leading_zeros();
+const LINEAR_BITS: u32 = 48;
+
+/// The host's own CPUID. KVM without hardware virtualisation runs the guest's instructions as they
+/// are, so that the host's features are the guest's; what it says that it supports is far less.
+///
+/// Whether the guest then sees this, or the processor's own, depends on whether the processor can
+/// make CPUID fault; both say the same.
+pub(crate) fn of_host() -> CpuId {
+    let mut entries = Vec::with_capacity(24);
+    for (function, parts) in LEAVES {
+        let first = entry(function, 0, parts != Parts::None);
+        entries.push(first);
+        match parts {
+            Parts::None => {}
+            Parts::UntilEmpty => {
+                let further = (1..16).map(|index| entry(function, index, true));
+                entries.extend(further.take_while(|entry| entry.eax & 0x1f != 0));
+            }
+            Parts::Enabled => {
+                let components = (2..32).filter(|bit| first.eax & 1 << bit != 0);
+                entries.extend([1].into_iter().chain(components).map(|i| entry(function, i, true)));
+            }
+        }
+    }
+    for entry in &mut entries {
+        match entry.function {
+            0x1 => {
+                entry.ebx &= NOT_APIC_ID;
+                entry.ecx |= OSXSAVE;
+            }
+            0x8000_0000 => entry.eax = 0x8000_0008,
+            0x8000_0008 => {
+                let physical = (entry.eax & 0xff).max(ADDRESS_BITS);
+                entry.eax = physical | LINEAR_BITS << 8;
+            }
+            _ => {}
+        }
+    }
+    #[expect(clippy::expect_used, reason = "a few dozen entries are fewer than the most")]
+    CpuId::from_entries(&entries).expect("few entries")
+}
+
+fn entry(function: u32, index: u32, numbered: bool) -> kvm_cpuid_entry2 {
+    let found = __cpuid_count(function, index);
+    kvm_cpuid_entry2 {
+        function,
+        index,
+        flags: if numbered { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } else { 0 },
+        eax: found.eax,
+        ebx: found.ebx,
+        ecx: found.ecx,
+        edx: found.edx,
+        ..Default::default()
+    }
+}
