@@ -14,9 +14,15 @@ use crate::time::{self, SECOND};
 
 /// The version of Linux whose calls are offered.
 pub const RELEASE: &str = "6.1.0-unicell";
-const VERSION: &str = concat!("#1 unicell ", env!("CARGO_PKG_VERSION"));
+/// Its build.
+pub const VERSION: &str = concat!("#1 unicell ", env!("CARGO_PKG_VERSION"));
 
 static HOST_NAME: Mutex<[u8; 65]> = Mutex::new(*b"unicell\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+
+/// The host's name, filled up with NUL.
+pub fn host_name() -> [u8; 65] {
+    *HOST_NAME.lock()
+}
 
 /// uname(2).
 pub fn uname(into: Address) -> Answer {

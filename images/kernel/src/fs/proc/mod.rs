@@ -1,8 +1,11 @@
 //! `/proc` and `/sys`: files whose content is made up when they are read.
 
+mod cpu;
 mod generated;
 mod kernel;
+mod memory;
 mod process;
+mod status;
 mod sys;
 
 use alloc::sync::Arc;
