@@ -1,6 +1,9 @@
 //! What the gateway device is connected to.
 
-use rustix::event::{PollFd, PollFlags};
+use std::sync::Arc;
+
+use rustix::event::PollFlags;
+use rustix::fd::OwnedFd;
 use unicell_guest_abi::message::{Reply, Request, Stream, channel};
 
 /// Where a console text goes.
@@ -48,7 +51,16 @@ pub enum Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nonsense(pub &'static str);
 
-/// What the gateway device is connected to. Called by the I/O thread alone.
+/// Something to wait for.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Of what.
+    pub fd: Arc<OwnedFd>,
+    /// For what; hang-ups and errors are always waited for.
+    pub events: PollFlags,
+}
+
+/// What the gateway device is connected to. Called by one thread at a time.
 ///
 /// Nothing here may block: while one of these runs, the instance can neither be stopped nor timed
 /// out. What the guest says is handed on as it is: headers and payloads are hostile.
@@ -76,8 +88,8 @@ pub trait Backend: Send {
 
     /// Adds what [`Backend::ready`] should be told of. `room` says whether the guest has buffers
     /// for stream messages.
-    fn watch<'a>(&'a self, room: bool, watched: &mut Vec<PollFd<'a>>);
+    fn watch(&self, room: bool, watched: &mut Vec<Watch>);
 
-    /// Something happened: what, for each descriptor that was added last, in the same order.
+    /// Something happened: what, for each [`Watch`] that was added last, in the same order.
     fn ready(&mut self, events: &[PollFlags]);
 }

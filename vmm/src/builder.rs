@@ -1,29 +1,22 @@
-//! Putting an instance together, and running it.
+//! Putting an instance together.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo};
-use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES, REPORT_TEXT, Report};
 use unicell_guest_abi::layout::{self, HUGE_PAGE_SIZE, PAGE_SIZE};
-use unicell_guest_abi::platform::{Counters, Shared};
 use unicell_guest_abi::{ABI_VERSION, init};
 use vm_memory::GuestMemoryError;
 
-use crate::backend::Backend;
 use crate::clock::ClockWriter;
 use crate::cpu;
-use crate::device::Device;
-use crate::io::{Instance, Io, IoError, Served, lock};
 use crate::kernel::Kernel;
 use crate::kvm::{self, KvmError, Machine};
 use crate::memory::{BoxImage, Memory, MemoryError};
-use crate::monitor::{Monitor, Stop};
-use crate::outcome::{End, Exits, Outcome, Stats};
-use crate::report::CrashReport;
+use crate::monitor::Monitor;
+use crate::run::Vm;
 use crate::symbols::Symbols;
 use crate::tables::{Access, Tables};
 use crate::timeline::Timeline;
-use crate::vcpu::{Halt, Vcpu};
 
 /// Why an instance cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -144,12 +137,9 @@ impl Builder {
         let clock = ClockWriter::new(machine.tsc_khz, machine.tsc_offset);
         Ok(Vm {
             machine,
-            instance: Arc::new(Instance {
-                memory,
-                monitor,
-                device: Mutex::new(Device::new()),
-                clock: Mutex::new(clock),
-            }),
+            memory,
+            monitor: Arc::new(monitor),
+            clock,
             symbols: Symbols::of(self.kernel.bytes()),
             timeline: self.timeline,
             deadline: u64::MAX,
@@ -264,155 +254,4 @@ fn tables(kernel: &Kernel, ram: u64, box_size: u64) -> (Tables, u64) {
     }
     debug_assert_eq!(data, layout::TABLES_GPA + tables.size());
     (tables, data)
-}
-
-/// A virtual machine that has not run yet.
-pub struct Vm {
-    // Dropped first: the slots of the machine map the memory of the instance.
-    machine: Machine,
-    instance: Arc<Instance>,
-    symbols: Symbols,
-    timeline: Timeline,
-    deadline: u64,
-}
-
-/// Ends an instance from outside.
-#[derive(Clone)]
-pub struct StopHandle(Arc<Instance>);
-
-impl StopHandle {
-    /// Orders the end of the instance, whether it runs already or not. Safe in a signal handler.
-    pub fn stop(&self) {
-        self.0.monitor.stop(Stop::Asked);
-    }
-}
-
-impl Vm {
-    /// A handle that ends the instance, from any thread.
-    #[must_use]
-    pub fn stop_handle(&self) -> StopHandle {
-        StopHandle(Arc::clone(&self.instance))
-    }
-
-    /// Ends the instance when the monotonic clock shows this many nanoseconds.
-    pub fn set_deadline(&mut self, monotonic_ns: u64) {
-        self.deadline = monotonic_ns;
-    }
-
-    /// Runs the instance to its end, its vCPU on this thread and the device on another.
-    pub fn run(self, backend: Box<dyn Backend + '_>) -> Outcome {
-        let Self {
-            mut machine,
-            instance,
-            symbols,
-            mut timeline,
-            deadline,
-        } = self;
-        let io = Io::new(Arc::clone(&instance), backend, machine.doorbell, deadline);
-        let mut vcpu = match Vcpu::new(&mut machine.vcpu, &instance) {
-            Ok(vcpu) => vcpu,
-            Err(error) => return Outcome::failed(error.to_string(), timeline),
-        };
-        let (halt, (served, io_result)) = std::thread::scope(|scope| {
-            let thread = scope.spawn(move || io.run());
-            lock(&instance.clock).refresh(&instance.memory);
-            timeline.mark("threads");
-            let halt = vcpu.run();
-            timeline.mark("guest ended");
-            match halt {
-                Halt::Exit(..) => instance.monitor.finish(),
-                _ => instance.monitor.stop(Stop::Halted),
-            }
-            let served = thread.join().unwrap_or_else(|_| {
-                let panicked = IoError::Panicked;
-                (Served::default(), Err(panicked))
-            });
-            (halt, served)
-        });
-        timeline.mark("I/O ended");
-        let exits = Exits {
-            io_wakeups: served.wakeups,
-            chains: served.chains,
-            ..vcpu.exits
-        };
-        let (regs, sregs) = vcpu.registers();
-        let said = Said::of(&instance.memory);
-        let (end, text) = ending(halt, io_result.err());
-        let (text, frames) = match end {
-            End::Guest { kind, .. } if kind != ExitKind::Exited => (said.text, said.frames),
-            _ => (text, Vec::new()),
-        };
-        let crash = CrashReport {
-            regs,
-            sregs,
-            frames,
-            symbols,
-        };
-        Outcome {
-            end,
-            text,
-            report: end.deserves_report().then(|| Box::new(crash)),
-            stats: Stats {
-                timeline,
-                exits,
-                guest: counters(&instance.memory),
-            },
-        }
-    }
-}
-
-/// What ended the instance, and the sentence about it that is the host's to say.
-fn ending(halt: Halt, io: Option<IoError>) -> (End, String) {
-    match (halt, io) {
-        (Halt::Stop(Stop::Violation), Some(error)) => (End::Violation, error.to_string()),
-        // Text that could not be delivered for a broken protocol is the guest's own doing; the
-        // order of the two threads must not decide which of its sins is told.
-        (Halt::Exit(..), Some(error @ IoError::Violation(_))) => {
-            (End::Violation, error.to_string())
-        }
-        (Halt::Stop(Stop::Io), error) | (Halt::Exit(..), error @ Some(_)) => (
-            End::Host,
-            error.map(|error| error.to_string()).unwrap_or_default(),
-        ),
-        (Halt::Exit(kind, status), None) => (End::Guest { kind, status }, String::new()),
-        (Halt::Stop(Stop::Asked), _) => (End::Stopped, String::new()),
-        (Halt::Stop(_), _) => (End::TimedOut, String::new()),
-        (Halt::Violation(text), _) => (End::Violation, text),
-        (Halt::Crash(text), _) => (End::Crash, text),
-        (Halt::Host(text), _) => (End::Host, text),
-    }
-}
-
-/// What the guest left in its report page.
-struct Said {
-    text: String,
-    frames: Vec<u64>,
-}
-
-impl Said {
-    fn of(memory: &Memory) -> Self {
-        // The page lies in every RAM.
-        let Ok(report) = memory.read::<Report>(layout::REPORT_GPA) else {
-            return Self {
-                text: String::new(),
-                frames: Vec::new(),
-            };
-        };
-        let text = &report.text[..(report.text_len as usize).min(REPORT_TEXT)];
-        let frames = &report.frames[..(report.frame_count as usize).min(REPORT_FRAMES)];
-        let printable = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
-        Self {
-            text: String::from_utf8_lossy(text)
-                .trim_end()
-                .chars()
-                .map(printable)
-                .collect(),
-            frames: frames.to_vec(),
-        }
-    }
-}
-
-fn counters(memory: &Memory) -> Counters {
-    let at = layout::SHARED_GPA + std::mem::offset_of!(Shared, counters) as u64;
-    memory.read(at).unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! The I/O thread: serves the device, keeps time, ends the instance when it must.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::OwnedFd;
@@ -9,9 +10,9 @@ use unicell_guest_abi::layout::SHARED_GPA;
 use unicell_guest_abi::platform::{NEVER, Shared};
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Watch};
 use crate::clock::{ClockWriter, monotonic_ns};
-use crate::device::{Device, Violation};
+use crate::device::{Device, Pass, Violation};
 use crate::memory::Memory;
 use crate::monitor::{Monitor, Stop};
 
@@ -25,87 +26,109 @@ const GAP_NS: u64 = 500_000;
 /// What the threads of an instance share.
 pub(crate) struct Instance {
     pub(crate) memory: Memory,
-    pub(crate) monitor: Monitor,
-    pub(crate) device: Mutex<Device>,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) service: Mutex<Service>,
     pub(crate) clock: Mutex<ClockWriter>,
 }
 
-/// A panic of the other thread ends the process or the run; what it held is still sound.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// The device and what it is connected to.
+pub(crate) struct Service {
+    pub(crate) device: Device,
+    pub(crate) backend: Box<dyn Backend>,
+    /// Chains used so far.
+    pub(crate) chains: u64,
+    /// Wake-ups of the I/O thread so far.
+    pub(crate) wakeups: u64,
+    /// Why the I/O thread has ended the instance.
+    pub(crate) failure: Option<Failure>,
 }
 
-/// Why the I/O thread could not go on.
+/// Why the device cannot go on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum IoError {
+pub(crate) enum Failure {
     #[error(transparent)]
     Violation(#[from] Violation),
     #[error("the I/O thread cannot wait: {0}")]
     Poll(Errno),
-    #[error("the I/O thread panicked")]
-    Panicked,
 }
 
-/// What the I/O thread did.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Served {
-    pub(crate) wakeups: u64,
-    pub(crate) chains: u64,
+/// What a panic of the other thread left is still sound: the instance ends in order.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The I/O thread's own.
-pub(crate) struct Io<'a> {
-    instance: Arc<Instance>,
-    backend: Box<dyn Backend + 'a>,
-    doorbell: OwnedFd,
-    /// When the instance's time is up, monotonic ns.
-    deadline: u64,
-    served: Served,
-}
-
-impl<'a> Io<'a> {
-    pub(crate) fn new(
-        instance: Arc<Instance>,
-        backend: Box<dyn Backend + 'a>,
-        doorbell: OwnedFd,
-        deadline: u64,
-    ) -> Self {
+impl Service {
+    pub(crate) fn new(backend: Box<dyn Backend>) -> Self {
         Self {
-            instance,
+            device: Device::new(),
             backend,
-            doorbell,
-            deadline,
-            served: Served::default(),
+            chains: 0,
+            wakeups: 0,
+            failure: None,
         }
     }
 
+    /// Serves the device once.
+    pub(crate) fn pass(&mut self, memory: &Memory) -> Result<Pass, Violation> {
+        let pass = self.device.serve(memory, &mut *self.backend)?;
+        self.chains += pass.chains;
+        Ok(pass)
+    }
+}
+
+/// Ends the instance if the I/O thread panics: nobody else would.
+struct Guard<'a>(&'a Monitor);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(Stop::Io);
+            self.0.news();
+        }
+    }
+}
+
+/// The I/O thread's own.
+pub(crate) struct Io {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) doorbell: OwnedFd,
+    /// When the instance's time is up, monotonic ns.
+    pub(crate) deadline: u64,
+}
+
+impl Io {
     /// Runs until the instance has ended and its text is delivered, or it must be ended.
-    pub(crate) fn run(mut self) -> (Served, Result<(), IoError>) {
-        let result = self.serve();
-        let monitor = &self.instance.monitor;
-        match &result {
-            Err(IoError::Violation(_)) => monitor.stop(Stop::Violation),
-            Err(IoError::Poll(_) | IoError::Panicked) => monitor.stop(Stop::Io),
-            Ok(()) => {}
+    pub(crate) fn run(self) {
+        let monitor = &*self.instance.monitor;
+        let _guard = Guard(monitor);
+        if let Err(failure) = self.serve() {
+            let why = match &failure {
+                Failure::Violation(_) => Stop::Violation,
+                Failure::Poll(_) => Stop::Io,
+            };
+            lock(&self.instance.service).failure = Some(failure);
+            monitor.stop(why);
         }
         if monitor.stopped().is_some() {
             // Takes the vCPU out of the guest or its sleep: it sees the order and ends.
             monitor.news();
         }
-        (self.served, result)
     }
 
-    fn serve(&mut self) -> Result<(), IoError> {
+    fn serve(&self) -> Result<(), Failure> {
+        let monitor = &*self.instance.monitor;
         let mut looked = monotonic_ns();
+        let mut watched = Vec::new();
+        let mut events = Vec::new();
         loop {
             // Before the pass: what the guest wrote before it ended is then seen by the pass.
-            let finishing = self.instance.monitor.is_finishing();
-            let (more, room, delivered) = self.pass()?;
+            let finishing = monitor.is_finishing();
+            let (more, delivered) = self.pass(&events, &mut watched)?;
             let now = monotonic_ns();
             if now >= self.deadline {
-                self.instance.monitor.stop(Stop::TimedOut);
+                monitor.stop(Stop::TimedOut);
             }
-            if self.instance.monitor.stopped().is_some() || (finishing && delivered) {
+            if monitor.stopped().is_some() || (finishing && delivered) {
                 return Ok(());
             }
             if now >= self.next_look(looked) {
@@ -113,23 +136,32 @@ impl<'a> Io<'a> {
                 looked = now;
             }
             let until = if more { 0 } else { self.next_look(looked) };
-            self.wait(until.min(self.deadline).saturating_sub(now), room)?;
+            let ns = until.min(self.deadline).saturating_sub(now);
+            events = self.wait(ns, &watched).map_err(Failure::Poll)?;
         }
     }
 
-    /// Serves the device once. Returns whether there is more to do at once, whether the guest has
-    /// room for messages, and whether its text is all delivered.
-    fn pass(&mut self) -> Result<(bool, bool, bool), Violation> {
-        let instance = &*self.instance;
-        let mut device = lock(&instance.device);
-        let pass = device.serve(&instance.memory, &mut *self.backend)?;
-        let (room, empty) = (device.has_room(), device.console_is_empty());
-        drop(device);
-        self.served.chains += pass.chains;
-        if pass.news {
-            instance.monitor.news();
+    /// Serves the device after `events` on what was watched, and says what to watch next. Returns
+    /// whether there is more to do at once, and whether the guest's text is all delivered.
+    fn pass(
+        &self,
+        events: &[PollFlags],
+        watched: &mut Vec<Watch>,
+    ) -> Result<(bool, bool), Violation> {
+        let mut service = lock(&self.instance.service);
+        service.wakeups += 1;
+        if events.iter().any(|event| !event.is_empty()) {
+            service.backend.ready(events);
         }
-        Ok((pass.more, room, empty && !pass.more))
+        let pass = service.pass(&self.instance.memory)?;
+        watched.clear();
+        service.backend.watch(service.device.has_room(), watched);
+        let delivered = !pass.more && service.device.console_is_empty();
+        drop(service);
+        if pass.news {
+            self.instance.monitor.news();
+        }
+        Ok((pass.more, delivered))
     }
 
     /// When to look at the guest next, the last time having been at `looked`.
@@ -148,8 +180,8 @@ impl<'a> Io<'a> {
     /// When the guest wants to be woken or interrupted, as it says.
     fn guest_deadline(&self) -> u64 {
         let at = GuestAddress(SHARED_GPA + std::mem::offset_of!(Shared, deadline) as u64);
-        let order = std::sync::atomic::Ordering::Relaxed;
-        self.instance.memory.ram().load(at, order).unwrap_or(NEVER)
+        let ram = self.instance.memory.ram();
+        ram.load(at, Ordering::Relaxed).unwrap_or(NEVER)
     }
 
     /// Interrupts the program if somebody else wants its place.
@@ -165,39 +197,36 @@ impl<'a> Io<'a> {
         }
         lock(clock).refresh(memory);
         let at = GuestAddress(SHARED_GPA + std::mem::offset_of!(Shared, contended) as u64);
-        let order = std::sync::atomic::Ordering::Relaxed;
-        let contended = memory.ram().load::<u32>(at, order).unwrap_or(0) != 0;
+        let contended = memory.ram().load::<u32>(at, Ordering::Relaxed).unwrap_or(0) != 0;
         if contended || monitor.has_news() || self.guest_deadline() <= now {
             monitor.preempt();
         }
     }
 
-    /// Sleeps until something happens, at most `ns`.
-    fn wait(&mut self, ns: u64, room: bool) -> Result<(), IoError> {
+    /// Sleeps until something happens, at most `ns`. Returns what happened to what is watched.
+    fn wait(&self, ns: u64, watched: &[Watch]) -> Result<Vec<PollFlags>, Errno> {
         let timeout = Timespec {
             tv_sec: (ns / 1_000_000_000) as i64,
             tv_nsec: (ns % 1_000_000_000) as i64,
         };
         let own = [&self.doorbell, self.instance.monitor.wake_fd()];
-        let mut watched: Vec<_> = own.map(|fd| PollFd::new(fd, PollFlags::IN)).into();
-        self.backend.watch(room, &mut watched);
-        match rustix::event::poll(&mut watched, Some(&timeout)) {
+        let mut fds: Vec<_> = own.map(|fd| PollFd::new(fd, PollFlags::IN)).into();
+        fds.extend(
+            watched
+                .iter()
+                .map(|watch| PollFd::new(&*watch.fd, watch.events)),
+        );
+        match rustix::event::poll(&mut fds, Some(&timeout)) {
             Ok(_) => {}
-            Err(Errno::INTR) => return Ok(()),
-            Err(errno) => return Err(IoError::Poll(errno)),
+            Err(Errno::INTR) => return Ok(Vec::new()),
+            Err(errno) => return Err(errno),
         }
-        self.served.wakeups += 1;
-        let events: Vec<_> = watched.iter().map(PollFd::revents).collect();
-        for (fd, event) in own.iter().zip(&events) {
-            if !event.is_empty() {
+        for (fd, polled) in own.iter().zip(&fds) {
+            if !polled.revents().is_empty() {
                 // Resets the event; that it was reset already is as good.
                 let _ = rustix::io::read(fd, &mut [0; 8]);
             }
         }
-        let events = &events[own.len()..];
-        if events.iter().any(|event| !event.is_empty()) {
-            self.backend.ready(events);
-        }
-        Ok(())
+        Ok(fds[own.len()..].iter().map(PollFd::revents).collect())
     }
 }

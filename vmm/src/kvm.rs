@@ -5,8 +5,8 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use kvm_bindings::{
-    KVM_MAX_CPUID_ENTRIES, KVM_MEM_READONLY, Msrs, kvm_msr_entry,
-    kvm_regs, kvm_sregs, kvm_userspace_memory_region, kvm_xcrs,
+    KVM_MAX_CPUID_ENTRIES, KVM_MEM_READONLY, Msrs, kvm_msr_entry, kvm_regs, kvm_sregs,
+    kvm_userspace_memory_region, kvm_xcrs,
 };
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, SyncReg, VcpuFd, VmFd};
 use unicell_guest_abi::boot::KernelHeader;
@@ -51,7 +51,7 @@ pub(crate) struct Machine {
     /// The guest's time stamp counter minus the host's.
     pub(crate) tsc_offset: u64,
     /// Keeps the slots and doorbells alive; dropped after the vCPU.
-    _vm: VmFd,
+    pub(crate) vm: VmFd,
 }
 
 impl Machine {
@@ -85,7 +85,7 @@ impl Machine {
             doorbell,
             tsc_khz,
             tsc_offset,
-            _vm: vm,
+            vm,
         })
     }
 }

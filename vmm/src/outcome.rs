@@ -5,7 +5,6 @@ use std::fmt;
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::platform::Counters;
 
-use crate::report::CrashReport;
 use crate::timeline::Timeline;
 
 /// What ended an instance.
@@ -49,8 +48,9 @@ pub struct Outcome {
     /// One sentence about it; empty where `end` says everything. What the guest contributed to it
     /// is free of control characters.
     pub text: String,
-    /// The vCPU at its end, where that matters: after a panic, a violation, a crash or a time-out.
-    pub report: Option<Box<CrashReport>>,
+    /// Registers and a symbolised backtrace of the vCPU at its end, in lines, where that matters:
+    /// after a panic, a violation, a crash or a time-out.
+    pub report: Option<String>,
     /// What it cost.
     pub stats: Stats,
 }
@@ -103,6 +103,13 @@ impl fmt::Display for Outcome {
             write!(f, ": {text}")
         }
     }
+}
+
+/// Text of a guest (or of a process that a guest may have taken over) as it may be shown on a
+/// terminal: without control characters other than ends of lines.
+pub(crate) fn printable(text: &str) -> String {
+    let safe = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+    text.chars().map(safe).collect()
 }
 
 /// What an instance cost. Times are of the monotonic clock.

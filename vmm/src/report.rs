@@ -7,15 +7,12 @@ use kvm_bindings::{kvm_regs, kvm_sregs};
 use crate::symbols::Symbols;
 
 /// Registers and a backtrace.
-#[derive(Clone, Debug)]
-pub struct CrashReport {
-    /// General registers.
-    pub regs: kvm_regs,
-    /// System registers, where KVM gave them.
-    pub sregs: Option<kvm_sregs>,
-    /// Kernel return addresses as the guest left them, innermost first: of interest only where
-    /// they lie in the kernel's code.
-    pub frames: Vec<u64>,
+pub(crate) struct CrashReport {
+    pub(crate) regs: kvm_regs,
+    /// Where KVM gave them.
+    pub(crate) sregs: Option<kvm_sregs>,
+    /// Kernel return addresses as the guest left them, innermost first.
+    pub(crate) frames: Vec<u64>,
     pub(crate) symbols: Symbols,
 }
 

@@ -12,7 +12,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use std::io::{IoSlice, IoSliceMut};
 use unicell_guest_abi::message::{Reply, Request, Stream, kind, op};
 
-use crate::backend::{Backend, Channel, Nonsense, Written};
+use crate::backend::{Backend, Channel, Nonsense, Watch, Written};
 
 /// What a pipe takes or gives at once when it is ready (POSIX's PIPE_BUF on Linux).
 const PIPE_BUF: usize = 4096;
@@ -231,17 +231,17 @@ impl Backend for Stdio {
         }
     }
 
-    fn watch<'a>(&'a self, room: bool, watched: &mut Vec<PollFd<'a>>) {
-        let reading = self.stdin.blocked
-            && room
-            && self
-                .input
-                .is_some_and(|input| !input.ended && input.credit > 0);
-        if reading {
-            watched.push(PollFd::new(&*self.stdin.fd, PollFlags::IN));
+    fn watch(&self, room: bool, watched: &mut Vec<Watch>) {
+        let mut watch = |port: &Port, events| {
+            let fd = Arc::clone(&port.fd);
+            watched.push(Watch { fd, events });
+        };
+        let reading = |input: &Input| !input.ended && input.credit > 0;
+        if self.stdin.blocked && room && self.input.as_ref().is_some_and(reading) {
+            watch(&self.stdin, PollFlags::IN);
         }
         for port in self.channels.iter().filter(|port| port.blocked) {
-            watched.push(PollFd::new(&*port.fd, PollFlags::OUT));
+            watch(port, PollFlags::OUT);
         }
     }
 

@@ -107,7 +107,7 @@ impl<'a> Vcpu<'a> {
         match gpa {
             DEVICE_GPA..PLATFORM => {
                 self.exits.registers += 1;
-                let written = lock(&self.instance.device).write(
+                let written = lock(&self.instance.service).device.write(
                     gpa - DEVICE_GPA,
                     data,
                     &self.instance.memory,
@@ -180,7 +180,8 @@ fn load(instance: &Instance, gpa: u64, data: &mut [u8]) -> Result<(), Halt> {
     if offset >= platform::REGISTERS {
         return Err(Halt::Violation(format!("a read from {}", place(gpa))));
     }
-    lock(&instance.device)
+    lock(&instance.service)
+        .device
         .read(offset, data)
         .map_err(|violation| Halt::Violation(violation.to_string()))
 }

@@ -57,7 +57,11 @@ pub(crate) fn of_host() -> CpuId {
             }
             Parts::Enabled => {
                 let components = (2..32).filter(|bit| first.eax & 1 << bit != 0);
-                entries.extend([1].into_iter().chain(components).map(|i| entry(function, i, true)));
+                entries.extend(
+                    [1].into_iter()
+                        .chain(components)
+                        .map(|i| entry(function, i, true)),
+                );
             }
         }
     }
@@ -75,7 +79,10 @@ pub(crate) fn of_host() -> CpuId {
             _ => {}
         }
     }
-    #[expect(clippy::expect_used, reason = "a few dozen entries are fewer than the most")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a few dozen entries are fewer than the most"
+    )]
     CpuId::from_entries(&entries).expect("few entries")
 }
 
@@ -84,7 +91,11 @@ fn entry(function: u32, index: u32, numbered: bool) -> kvm_cpuid_entry2 {
     kvm_cpuid_entry2 {
         function,
         index,
-        flags: if numbered { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } else { 0 },
+        flags: if numbered {
+            KVM_CPUID_FLAG_SIGNIFCANT_INDEX
+        } else {
+            0
+        },
         eax: found.eax,
         ebx: found.ebx,
         ecx: found.ecx,

@@ -48,6 +48,7 @@ guest_next:
 3:  .long 10f - 3b, 11f - 3b, 12f - 3b, 13f - 3b, 14f - 3b, 15f - 3b, 16f - 3b, 17f - 3b
     .long 18f - 3b, 19f - 3b, 20f - 3b, 21f - 3b, 22f - 3b, 23f - 3b, 24f - 3b, 25f - 3b
     .long 26f - 3b, 27f - 3b, 28f - 3b, 29f - 3b, 30f - 3b, 31f - 3b, 32f - 3b, 33f - 3b
+    .long 34f - 3b, 35f - 3b
 10: mov [rdi], dl                  # store 8
     jmp guest_next
 11: mov [rdi], dx                  # store 16
@@ -109,6 +110,17 @@ guest_spin:
 32: hlt
     jmp guest_next
 33: out dx, al
+    jmp guest_next
+34: mov ax, [rdx]                  # park until two words are equal
+    cmp [rdi], ax
+    je guest_next
+    mov rcx, {park}
+    mov rax, -1
+    mov [rcx], rax
+    jmp 34b
+35: dec qword ptr [rdi]            # count down, and go to a step unless zero
+    jz guest_next
+    lea rsi, [r15 + rdx]
     jmp guest_next
 99: mov rcx, {exit}                # an expectation that failed: the step it was
     mov rax, rsi

@@ -56,6 +56,10 @@ impl Script {
         add16 = 10;
         /// `*a = *b`, 64 bits.
         copy64 = 13;
+        /// Parks until `*a == *b`, 16 bits.
+        park_until_equal16 = 24;
+        /// `*a -= 1`, 64 bits, and goes to step `b` unless it is zero.
+        repeat = 25;
     }
 
     pub fn load8(self, a: u64) -> Self {

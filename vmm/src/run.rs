@@ -1,0 +1,230 @@
+//! A virtual machine that is ready, and its run from the first instruction to the end.
+
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES, REPORT_TEXT, Report};
+use unicell_guest_abi::layout;
+use unicell_guest_abi::platform::{Counters, Shared};
+
+use crate::backend::Backend;
+use crate::clock::ClockWriter;
+use crate::io::{Failure, Instance, Io, Service, lock};
+use crate::kvm::Machine;
+use crate::memory::Memory;
+use crate::monitor::{Monitor, Stop};
+use crate::outcome::{End, Exits, Outcome, Stats};
+use crate::report::CrashReport;
+use crate::symbols::Symbols;
+use crate::timeline::Timeline;
+use crate::vcpu::{Halt, Vcpu};
+
+/// A virtual machine that has not run yet.
+pub struct Vm {
+    // Before the memory that its slots map: fields are dropped in this order.
+    pub(crate) machine: Machine,
+    pub(crate) memory: Memory,
+    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) clock: ClockWriter,
+    pub(crate) symbols: Symbols,
+    pub(crate) timeline: Timeline,
+    pub(crate) deadline: u64,
+}
+
+/// Ends an instance from outside.
+#[derive(Clone)]
+pub struct StopHandle(Arc<Monitor>);
+
+impl StopHandle {
+    /// Orders the end of the instance, whether it runs already or not. Safe in a signal handler.
+    pub fn stop(&self) {
+        self.0.stop(Stop::Asked);
+    }
+}
+
+impl Vm {
+    /// A handle that ends the instance, from any thread.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle(Arc::clone(&self.monitor))
+    }
+
+    /// Ends the instance when the monotonic clock shows this many nanoseconds.
+    pub fn set_deadline(&mut self, monotonic_ns: u64) {
+        self.deadline = monotonic_ns;
+    }
+
+    /// Runs the instance to its end, its vCPU on this thread and the device on another.
+    pub fn run(self, backend: Box<dyn Backend>) -> Outcome {
+        let Self {
+            machine,
+            memory,
+            monitor,
+            clock,
+            symbols,
+            mut timeline,
+            deadline,
+        } = self;
+        let instance = Arc::new(Instance {
+            memory,
+            monitor,
+            service: Mutex::new(Service::new(backend)),
+            clock: Mutex::new(clock),
+        });
+        let Machine {
+            mut vcpu,
+            doorbell,
+            vm: _vm,
+            ..
+        } = machine;
+        let io = Io {
+            instance: Arc::clone(&instance),
+            doorbell,
+            deadline,
+        };
+        let started = Vcpu::new(&mut vcpu, &instance).map_err(|error| error.to_string());
+        let spawned = started.and_then(|vcpu| {
+            let builder = thread::Builder::new().name("io".into());
+            let thread = builder.spawn(move || io.run());
+            let thread = thread.map_err(|error| format!("no thread for I/O: {error}"))?;
+            Ok((vcpu, thread))
+        });
+        let (mut vcpu, thread) = match spawned {
+            Ok(spawned) => spawned,
+            Err(text) => return Outcome::failed(text, timeline),
+        };
+        lock(&instance.clock).refresh(&instance.memory);
+        timeline.mark("threads");
+        let halt = vcpu.run();
+        timeline.mark("guest ended");
+        let (end, text) = finish(halt, &instance, thread);
+        timeline.mark("text delivered");
+        outcome(end, text, &vcpu, &instance, symbols, timeline)
+    }
+}
+
+/// Has the text delivered that a guest left which ended by itself. Returns what ended the instance,
+/// and the sentence about it that is the host's to say.
+fn finish(halt: Halt, instance: &Instance, io: JoinHandle<()>) -> (End, String) {
+    let monitor = &instance.monitor;
+    let halt = match halt {
+        Halt::Exit(..) => match last_pass(instance) {
+            Last::Delivered => halt,
+            Last::Broken => Halt::Stop(Stop::Violation),
+            Last::Waiting => {
+                monitor.finish();
+                // A thread that panicked has ordered the end before.
+                let _ = io.join();
+                monitor.stopped().map_or(halt, Halt::Stop)
+            }
+        },
+        halt => halt,
+    };
+    monitor.stop(Stop::Halted);
+    match halt {
+        Halt::Exit(kind, status) => (End::Guest { kind, status }, String::new()),
+        Halt::Violation(text) => (End::Violation, text),
+        Halt::Crash(text) => (End::Crash, text),
+        Halt::Host(text) => (End::Host, text),
+        Halt::Stop(Stop::Asked) => (End::Stopped, String::new()),
+        Halt::Stop(Stop::TimedOut) => (End::TimedOut, String::new()),
+        Halt::Stop(_) => match lock(&instance.service).failure.take() {
+            Some(failure @ Failure::Violation(_)) => (End::Violation, failure.to_string()),
+            Some(failure) => (End::Host, failure.to_string()),
+            None => (End::Host, "the I/O thread panicked".to_owned()),
+        },
+    }
+}
+
+/// What the last look at the device came to.
+enum Last {
+    Delivered,
+    /// Some reader is slow.
+    Waiting,
+    /// The guest broke the protocol before it ended.
+    Broken,
+}
+
+/// Delivers what is left, most often little or nothing, without a switch to the other thread.
+fn last_pass(instance: &Instance) -> Last {
+    let mut service = lock(&instance.service);
+    let pass = service.pass(&instance.memory);
+    match pass {
+        _ if service.failure.is_some() => Last::Broken,
+        Ok(pass) if !pass.more && service.device.console_is_empty() => Last::Delivered,
+        Ok(_) => Last::Waiting,
+        Err(violation) => {
+            service.failure = Some(violation.into());
+            Last::Broken
+        }
+    }
+}
+
+fn outcome(
+    end: End,
+    text: String,
+    vcpu: &Vcpu<'_>,
+    instance: &Instance,
+    symbols: Symbols,
+    timeline: Timeline,
+) -> Outcome {
+    let said = Said::of(&instance.memory);
+    let (text, frames) = match end {
+        End::Guest { kind, .. } if kind != ExitKind::Exited => (said.text, said.frames),
+        _ => (text, Vec::new()),
+    };
+    let report = end.deserves_report().then(|| {
+        let (regs, sregs) = vcpu.registers();
+        let report = CrashReport {
+            regs,
+            sregs,
+            frames,
+            symbols,
+        };
+        report.to_string()
+    });
+    let service = lock(&instance.service);
+    Outcome {
+        end,
+        text,
+        report,
+        stats: Stats {
+            timeline,
+            exits: Exits {
+                io_wakeups: service.wakeups,
+                chains: service.chains,
+                ..vcpu.exits
+            },
+            guest: counters(&instance.memory),
+        },
+    }
+}
+
+/// What the guest left in its report page.
+struct Said {
+    text: String,
+    frames: Vec<u64>,
+}
+
+impl Said {
+    fn of(memory: &Memory) -> Self {
+        // The page lies in every RAM.
+        let Ok(report) = memory.read::<Report>(layout::REPORT_GPA) else {
+            return Self {
+                text: String::new(),
+                frames: Vec::new(),
+            };
+        };
+        let text = &report.text[..(report.text_len as usize).min(REPORT_TEXT)];
+        let frames = &report.frames[..(report.frame_count as usize).min(REPORT_FRAMES)];
+        Self {
+            text: crate::outcome::printable(String::from_utf8_lossy(text).trim_end()),
+            frames: frames.to_vec(),
+        }
+    }
+}
+
+fn counters(memory: &Memory) -> Counters {
+    let at = layout::SHARED_GPA + std::mem::offset_of!(Shared, counters) as u64;
+    memory.read(at).unwrap_or_default()
+}
