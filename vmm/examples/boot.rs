@@ -103,7 +103,7 @@ fn run(options: &Options) -> Result<Outcome, Box<dyn Error>> {
     let own = |fd: &dyn AsFd| -> std::io::Result<OwnedFd> { fd.as_fd().try_clone_to_owned() };
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let backend = Stdio::new(own(&stdin)?, own(&stdout)?, own(&stderr)?, own(&stderr)?);
-    Ok(vm.run(Box::new(backend)))
+    Ok(vm.run(Box::new(backend)).outcome)
 }
 
 fn stats(outcome: &Outcome) {

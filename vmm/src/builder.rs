@@ -9,10 +9,11 @@ use vm_memory::GuestMemoryError;
 
 use crate::clock::ClockWriter;
 use crate::cpu;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, KernelError};
 use crate::kvm::{self, KvmError, Machine};
 use crate::memory::{BoxImage, Memory, MemoryError};
 use crate::monitor::Monitor;
+use crate::outcome::End;
 use crate::run::Vm;
 use crate::symbols::Symbols;
 use crate::tables::{Access, Tables};
@@ -21,10 +22,16 @@ use crate::timeline::Timeline;
 /// Why an instance cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
+    /// The kernel is none for this VMM.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
     /// Memory.
     #[error(transparent)]
     Memory(#[from] MemoryError),
-    /// KVM.
+    /// There is no KVM, or this process may not use it.
+    #[error("/dev/kvm cannot be opened: {0}")]
+    NoKvm(std::io::Error),
+    /// KVM refused something.
     #[error(transparent)]
     Kvm(#[from] KvmError),
     /// The init block is too long.
@@ -38,6 +45,17 @@ pub enum BuildError {
         /// Why not.
         source: rustix::io::Errno,
     },
+}
+
+impl BuildError {
+    /// This error as the end of an instance that did not begin.
+    #[must_use]
+    pub fn end(&self) -> End {
+        match self {
+            Self::NoKvm(_) => End::NoKvm,
+            _ => End::Host,
+        }
+    }
 }
 
 /// What an instance is made of.

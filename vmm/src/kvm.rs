@@ -13,6 +13,7 @@ use unicell_guest_abi::boot::KernelHeader;
 use unicell_guest_abi::{cpu, device, layout};
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::builder::BuildError;
 use crate::clock;
 use crate::cpu::cpuid;
 use crate::memory::Slot;
@@ -91,16 +92,17 @@ impl Machine {
 }
 
 /// Opens `/dev/kvm` and checks its version.
-pub(crate) fn open() -> Result<Kvm, KvmError> {
+pub(crate) fn open() -> Result<Kvm, BuildError> {
     const VERSION: i32 = 12;
-    let kvm = Kvm::new().map_err(failed("opening /dev/kvm"))?;
+    let kvm = Kvm::new().map_err(|error| BuildError::NoKvm(error.into()))?;
     let version = kvm.get_api_version();
     if version != VERSION {
         let text = format!("version {version} where {VERSION} is known");
         return Err(KvmError {
             what: "KVM_GET_API_VERSION",
             source: std::io::Error::other(text),
-        });
+        }
+        .into());
     }
     Ok(kvm)
 }

@@ -2,17 +2,20 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::platform::Counters;
 
 use crate::timeline::Timeline;
 
 /// What ended an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// The guest said so; the status is what [`ExitKind`] says of it.
     Guest {
         /// What happened.
+        #[serde(with = "exit_kind")]
         kind: ExitKind,
         /// An exit status or a signal's number.
         status: u32,
@@ -21,7 +24,9 @@ pub enum End {
     Violation,
     /// The vCPU could not go on: a triple fault, or a state that KVM cannot run.
     Crash,
-    /// The host failed: KVM or the I/O thread.
+    /// `/dev/kvm` is not there, or this process may not use it.
+    NoKvm,
+    /// The host failed: KVM, or something that every host has.
     Host,
     /// A stop handle was used.
     Stopped,
@@ -35,13 +40,13 @@ impl End {
         match self {
             Self::Guest { kind, .. } => kind == ExitKind::Panic,
             Self::Violation | Self::Crash | Self::TimedOut => true,
-            Self::Host | Self::Stopped => false,
+            Self::NoKvm | Self::Host | Self::Stopped => false,
         }
     }
 }
 
 /// How an instance ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome {
     /// What ended it.
     pub end: End,
@@ -56,10 +61,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The host failed before the guest ran.
-    pub(crate) fn failed(text: String, timeline: Timeline) -> Self {
+    /// An end before the guest ran.
+    #[must_use]
+    pub fn failed(end: End, text: String, timeline: Timeline) -> Self {
         Self {
-            end: End::Host,
+            end,
             text,
             report: None,
             stats: Stats {
@@ -68,6 +74,15 @@ impl Outcome {
                 guest: Counters::default(),
             },
         }
+    }
+}
+
+impl Outcome {
+    /// Removes what a terminal would obey.
+    pub(crate) fn make_printable(&mut self) {
+        self.text = printable(&self.text);
+        self.report = self.report.as_deref().map(printable);
+        self.stats.timeline.make_printable();
     }
 }
 
@@ -93,6 +108,7 @@ impl fmt::Display for Outcome {
             },
             End::Violation => write!(f, "the guest broke the device's protocol"),
             End::Crash => write!(f, "the vCPU crashed"),
+            End::NoKvm => write!(f, "this host offers no KVM"),
             End::Host => write!(f, "the host failed"),
             End::Stopped => write!(f, "the instance was stopped"),
             End::TimedOut => write!(f, "the instance's time was up"),
@@ -113,18 +129,19 @@ pub(crate) fn printable(text: &str) -> String {
 }
 
 /// What an instance cost. Times are of the monotonic clock.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stats {
     /// The phases of its start, and its end.
     pub timeline: Timeline,
     /// What the vCPU thread and the I/O thread counted.
     pub exits: Exits,
     /// What the guest says it counted. Never to be trusted for billing.
+    #[serde(with = "CountersFrame")]
     pub guest: Counters,
 }
 
 /// Exits of the vCPU to this process, and what else the two threads did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exits {
     /// Parkings.
     pub parks: u64,
@@ -138,4 +155,35 @@ pub struct Exits {
     pub io_wakeups: u64,
     /// Chains that the device has used.
     pub chains: u64,
+}
+
+/// How [`Counters`] are encoded.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Counters")]
+struct CountersFrame {
+    kernel_start: u64,
+    program_start: u64,
+    syscalls: u64,
+    page_faults: u64,
+    gates: u64,
+    switches: u64,
+    preemptions: u64,
+    pages_used: u64,
+    pages_peak: u64,
+}
+
+/// How an [`ExitKind`] is encoded: by its number in the guest ABI.
+mod exit_kind {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+    use unicell_guest_abi::exit::ExitKind;
+
+    pub(super) fn serialize<S: Serializer>(kind: &ExitKind, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u32(*kind as u32)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<ExitKind, D::Error> {
+        let number = u32::deserialize(from)?;
+        ExitKind::from_u32(number).ok_or_else(|| D::Error::custom("an end of unknown kind"))
+    }
 }

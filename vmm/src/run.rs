@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use kvm_ioctls::{VcpuFd, VmFd};
 use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES, REPORT_TEXT, Report};
 use unicell_guest_abi::layout;
 use unicell_guest_abi::platform::{Counters, Shared};
@@ -55,52 +56,68 @@ impl Vm {
     }
 
     /// Runs the instance to its end, its vCPU on this thread and the device on another.
-    pub fn run(self, backend: Box<dyn Backend>) -> Outcome {
-        let Self {
-            machine,
-            memory,
-            monitor,
-            clock,
-            symbols,
-            mut timeline,
-            deadline,
-        } = self;
-        let instance = Arc::new(Instance {
-            memory,
-            monitor,
-            service: Mutex::new(Service::new(backend)),
-            clock: Mutex::new(clock),
-        });
+    pub fn run(self, backend: Box<dyn Backend>) -> Ended {
         let Machine {
-            mut vcpu,
-            doorbell,
-            vm: _vm,
-            ..
-        } = machine;
+            vcpu, doorbell, vm, ..
+        } = self.machine;
+        let mut remains = Remains {
+            vcpu,
+            _vm: vm,
+            instance: Arc::new(Instance {
+                memory: self.memory,
+                monitor: self.monitor,
+                service: Mutex::new(Service::new(backend)),
+                clock: Mutex::new(self.clock),
+            }),
+        };
         let io = Io {
-            instance: Arc::clone(&instance),
+            instance: Arc::clone(&remains.instance),
             doorbell,
-            deadline,
+            deadline: self.deadline,
         };
-        let started = Vcpu::new(&mut vcpu, &instance).map_err(|error| error.to_string());
-        let spawned = started.and_then(|vcpu| {
-            let builder = thread::Builder::new().name("io".into());
-            let thread = builder.spawn(move || io.run());
-            let thread = thread.map_err(|error| format!("no thread for I/O: {error}"))?;
-            Ok((vcpu, thread))
-        });
-        let (mut vcpu, thread) = match spawned {
-            Ok(spawned) => spawned,
-            Err(text) => return Outcome::failed(text, timeline),
-        };
-        lock(&instance.clock).refresh(&instance.memory);
-        timeline.mark("threads");
-        let halt = vcpu.run();
-        timeline.mark("guest ended");
-        let (end, text) = finish(halt, &instance, thread);
-        timeline.mark("text delivered");
-        outcome(end, text, &vcpu, &instance, symbols, timeline)
+        let outcome = run(&mut remains, io, self.symbols, self.timeline);
+        Ended { outcome, remains }
     }
+}
+
+fn run(remains: &mut Remains, io: Io, symbols: Symbols, mut timeline: Timeline) -> Outcome {
+    let instance = &remains.instance;
+    let attached = Vcpu::new(&mut remains.vcpu, instance).map_err(|error| error.to_string());
+    let spawned = attached.and_then(|vcpu| {
+        let thread = thread::Builder::new().name("io".into());
+        match thread.spawn(move || io.run()) {
+            Ok(thread) => Ok((vcpu, thread)),
+            Err(error) => Err(format!("no thread for I/O: {error}")),
+        }
+    });
+    let (mut vcpu, thread) = match spawned {
+        Ok(spawned) => spawned,
+        Err(text) => return Outcome::failed(End::Host, text, timeline),
+    };
+    lock(&instance.clock).refresh(&instance.memory);
+    timeline.mark("threads");
+    let halt = vcpu.run();
+    timeline.mark("guest ended");
+    let (end, text) = finish(halt, instance, thread);
+    timeline.mark("text delivered");
+    outcome(end, text, &vcpu, instance, symbols, timeline)
+}
+
+/// An instance that has ended.
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// What is left of its machine. To drop it takes longer than to make it, so whoever is in a
+    /// hurry first tells the outcome.
+    pub remains: Remains,
+}
+
+/// The machine of an instance that has ended.
+pub struct Remains {
+    // Before the memory that the slots map: fields are dropped in this order.
+    vcpu: VcpuFd,
+    _vm: VmFd,
+    instance: Arc<Instance>,
 }
 
 /// Has the text delivered that a guest left which ended by itself. Returns what ended the instance,

@@ -19,7 +19,7 @@ fn run_for(script: &Script, ns: u64) -> Outcome {
     let mut vm = vm(script);
     vm.set_deadline(monotonic_ns() + ns);
     let (backend, reader) = stdio();
-    let outcome = vm.run(Box::new(backend));
+    let outcome = vm.run(Box::new(backend)).outcome;
     drop(reader);
     outcome
 }
@@ -55,7 +55,7 @@ fn an_instance_ends_when_it_is_stopped() {
         let (started, running) = mpsc::channel();
         let instance = thread::spawn(move || {
             started.send(()).unwrap();
-            vm.run(Box::new(backend))
+            vm.run(Box::new(backend)).outcome
         });
         running.recv().unwrap();
         handle.stop();
@@ -70,7 +70,7 @@ fn an_instance_ends_when_it_is_stopped() {
 fn an_instance_stopped_before_it_runs_does_not_run() {
     let vm = vm(&Script::new().exit(0));
     vm.stop_handle().stop();
-    let outcome = vm.run(Box::new(stdio().0));
+    let outcome = vm.run(Box::new(stdio().0)).outcome;
     assert_eq!(outcome.end, End::Stopped);
 }
 
@@ -89,7 +89,7 @@ fn text_for_a_slow_reader_is_all_delivered_before_the_end() {
         reader.read_to_end(&mut all).unwrap();
         all.len()
     });
-    let outcome = vm.run(Box::new(backend));
+    let outcome = vm.run(Box::new(backend)).outcome;
     assert_eq!(outcome.end, exited(3), "{}", told(&outcome));
     assert_eq!(reading.join().unwrap(), 40 * text.len());
 }
@@ -102,7 +102,7 @@ fn text_that_nobody_reads_fails_with_epipe() {
         .exit(0));
     let (backend, reader) = stdio();
     drop(reader);
-    let outcome = vm.run(Box::new(backend));
+    let outcome = vm.run(Box::new(backend)).outcome;
     assert_eq!(outcome.end, exited(0), "{}", told(&outcome));
 }
 
@@ -111,7 +111,7 @@ fn many_instances_run_in_one_process() {
     let instance = || {
         let script = Script::new().print(channel::STDERR, b"one of many").exit(1);
         let (backend, _reader) = stdio();
-        vm(&script).run(Box::new(backend)).end
+        vm(&script).run(Box::new(backend)).outcome.end
     };
     let threads: Vec<_> = (0..8).map(|_| thread::spawn(instance)).collect();
     for thread in threads {

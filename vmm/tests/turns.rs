@@ -61,7 +61,7 @@ fn a_deadline_that_is_always_past_interrupts_again_and_again() {
 fn a_program_that_wants_nothing_is_left_alone() {
     let mut vm = vm(&program(quiet()));
     vm.set_deadline(monotonic_ns() + 50 * MS);
-    let outcome = vm.run(Box::new(stdio().0));
+    let outcome = vm.run(Box::new(stdio().0)).outcome;
     assert_eq!(outcome.stats.exits.injections, 0);
 }
 
@@ -135,7 +135,7 @@ fn the_guest_computes_the_time_of_the_host() {
     let before = monotonic_ns();
     let vm = vm(&script.exit(0));
     let (backend, mut reader) = stdio();
-    let outcome = vm.run(Box::new(backend));
+    let outcome = vm.run(Box::new(backend)).outcome;
     let after = monotonic_ns();
     assert_eq!(outcome.end, exited(0), "{}", told(&outcome));
     let mut bytes = Vec::new();
@@ -261,7 +261,7 @@ fn echo(input: OwnedFd, rounds: usize, credit: u32) -> String {
     let copy = || writer.try_clone().unwrap();
     let backend = Stdio::new(input, copy(), copy(), copy());
     drop(writer);
-    let outcome = vm.run(Box::new(backend));
+    let outcome = vm.run(Box::new(backend)).outcome;
     assert_eq!(outcome.end, exited(0), "{}", told(&outcome));
     let mut bytes = Vec::new();
     File::from(OwnedFd::from(reader))
@@ -325,7 +325,7 @@ fn a_guest_waits_for_input_that_comes_later() {
         .expect32(va(BUFFER) + 4, kind::DATA.into())
         .expect32(va(BUFFER) + 16, u32::from_le_bytes(*b"late").into());
     let vm = vm(&script.exit(0));
-    let instance = thread::spawn(move || vm.run(Box::new(backend)));
+    let instance = thread::spawn(move || vm.run(Box::new(backend)).outcome);
     output.read_exact(&mut [0]).unwrap();
     // The guest has nothing to do now but to wait.
     typing.write_all(b"late").unwrap();
@@ -341,7 +341,9 @@ fn standard_input_that_is_not_opened_is_not_read() {
     let vm = vm(&quiet().park(monotonic_ns() + 10 * MS).exit(0));
     let null = || File::open("/dev/null").unwrap().into();
     let input = reader.try_clone().unwrap().into();
-    let outcome = vm.run(Box::new(Stdio::new(input, null(), null(), null())));
+    let outcome = vm
+        .run(Box::new(Stdio::new(input, null(), null(), null())))
+        .outcome;
     assert_eq!(outcome.end, exited(0), "{}", told(&outcome));
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();

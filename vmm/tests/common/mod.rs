@@ -50,7 +50,7 @@ pub fn stdio() -> (Stdio, File) {
 /// Runs the script. Returns how it ended and what it printed on any channel.
 pub fn run(script: &Script) -> (Outcome, String) {
     let (backend, mut reader) = stdio();
-    let outcome = vm(script).run(Box::new(backend));
+    let outcome = vm(script).run(Box::new(backend)).outcome;
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
     (outcome, text)
