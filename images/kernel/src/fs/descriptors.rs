@@ -212,6 +212,16 @@ impl FdTable {
         used.map(|(fd, _)| fd as u32).collect()
     }
 
+    /// How many descriptors the table has room for now, as Linux would make it: select looks no
+    /// further.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match self.slots.lock().slots.len() {
+            0..=64 => 64,
+            used => used.div_ceil(128).next_power_of_two() * 128,
+        }
+    }
+
     /// Who holds record locks that are taken through this table.
     #[must_use]
     pub fn lock_owner(&self) -> lock::Owner {

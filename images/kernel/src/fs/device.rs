@@ -62,6 +62,10 @@ impl File for Null {
         true
     }
 
+    fn keeps_position(&self) -> bool {
+        false
+    }
+
     fn read(&self, _: u64, _: &mut Sink<'_>) -> Result<usize> {
         Ok(0)
     }
@@ -84,6 +88,10 @@ impl File for Zero {
 
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    fn keeps_position(&self) -> bool {
+        false
     }
 
     fn read(&self, _: u64, sink: &mut Sink<'_>) -> Result<usize> {
@@ -118,6 +126,10 @@ impl File for Full {
         true
     }
 
+    fn keeps_position(&self) -> bool {
+        false
+    }
+
     fn read(&self, _: u64, sink: &mut Sink<'_>) -> Result<usize> {
         sink.zero(sink.remaining())
     }
@@ -140,6 +152,10 @@ impl File for Random {
 
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    fn keeps_position(&self) -> bool {
+        false
     }
 
     fn read(&self, _: u64, sink: &mut Sink<'_>) -> Result<usize> {

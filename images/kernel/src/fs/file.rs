@@ -67,6 +67,11 @@ pub trait File: Any + Send + Sync {
         false
     }
 
+    /// Whether the position means something; if not it always is 0.
+    fn keeps_position(&self) -> bool {
+        true
+    }
+
     /// Its size, for SEEK_END.
     fn size(&self) -> u64 {
         0

@@ -234,6 +234,10 @@ fn tell_conflict(request: &mut linux::flock, wanted: &Lock, at: Address) -> Answ
 /// flock(2).
 pub fn flock(fd: Fd, operation: u32) -> Answer {
     let file = usable_file(fd)?;
+    if operation & linux::LOCK_MAND != 0 {
+        // Mandatory locks are gone from Linux; asking for one does nothing.
+        return Ok(0);
+    }
     let location = file.location().ok_or(Errno::EINVAL)?;
     let lock = Lock {
         family: Family::Whole,

@@ -249,6 +249,9 @@ pub fn renameat2(
     let (old_path, new_path) = (lookup::path(old)?, lookup::path(new)?);
     let old = walk(old_directory, trimmed(&old_path), false)?;
     let new = walk(new_directory, trimmed(&new_path), false)?;
+    if old.directory.filesystem().device != new.directory.filesystem().device {
+        return Err(Errno::EXDEV);
+    }
     if old.last != Last::Name || new.last != Last::Name {
         return Err(Errno::EBUSY);
     }

@@ -129,6 +129,9 @@ pub fn lseek(fd: Fd, offset: i64, whence: u32) -> Answer {
     if !file.file().is_seekable() {
         return Err(Errno::ESPIPE);
     }
+    if !file.file().keeps_position() {
+        return Ok(0);
+    }
     let size = || file.file().size() as i64;
     let from = match whence {
         linux::SEEK_SET => 0,

@@ -120,7 +120,8 @@ fn members(sets: &[Option<Vec<u64>>; SETS], count: usize) -> BTreeMap<usize, [bo
 fn select_until(count: i32, at: [Address; SETS], deadline: Option<u64>) -> Answer {
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?;
     let process = task::process();
-    let count = count.min(process.limits.lock().descriptors() as usize);
+    let table = process.files();
+    let count = count.min(table.room());
     let words = count.div_ceil(WORD);
     let mut sets = [None, None, None];
     for (set, at) in sets.iter_mut().zip(at) {
@@ -129,7 +130,6 @@ fn select_until(count: i32, at: [Address; SETS], deadline: Option<u64>) -> Answe
         }
     }
     let members = members(&sets, count);
-    let table = process.files();
     let mut files = Vec::new();
     for fd in members.keys() {
         files.push(Some(table.get(*fd as i32)?));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::errno::{Errno, Result};
 use crate::fs::file::{DirEntry, File};
-use crate::fs::inode::{Change, FileSystem, Inode, Target};
+use crate::fs::inode::{Change, FileSystem, Inode, New, Target};
 use crate::fs::stat::{Kind, Stat, Timestamp};
 use crate::io::{Sink, Source};
 use crate::sync::Mutex;
@@ -158,6 +158,11 @@ impl Inode for Generated {
         let (name, child, subject) = found.ok_or(Errno::ENOENT)?;
         let (filesystem, ino) = (self.filesystem, number(self.ino, &name));
         Ok(Arc::new(Self { filesystem, child, subject, ino, up: Some((self, name)) }))
+    }
+
+    fn create(self: Arc<Self>, _: &[u8], _: &New<'_>) -> Result<Arc<dyn Inode>> {
+        // As in Linux: there is no name that could be made.
+        Err(if self.filesystem.name == "proc" { Errno::ENOENT } else { Errno::EPERM })
     }
 
     fn parent(&self) -> Option<(Arc<dyn Inode>, Vec<u8>)> {
