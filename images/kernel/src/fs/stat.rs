@@ -79,6 +79,10 @@ impl Timestamp {
     /// This moment.
     #[must_use]
     pub fn now() -> Self {
+        // Tests on the host have no clock page.
+        if cfg!(test) {
+            return Self::default();
+        }
         let ns = time::realtime();
         Self { seconds: (ns / 1_000_000_000) as i64, nanos: (ns % 1_000_000_000) as u32 }
     }

@@ -15,8 +15,9 @@ use crate::fs::stat::Timestamp;
 
 const SUPERBLOCK: usize = 1024;
 const MAGIC: u32 = 0xe0f5_e1e2;
-/// Zero padding (which says nothing about uncompressed files), chunks, long xattr prefixes.
-const KNOWN_FEATURES: u32 = 0x1 | 0x4 | 0x40;
+/// Features that a reader must know: chunks, long prefixes of extended attributes (which are left
+/// out). Not compression.
+const KNOWN_FEATURES: u32 = 0x4 | 0x40;
 /// Inodes lie at multiples of this; a node id counts them.
 const SLOT: u64 = 32;
 

@@ -9,6 +9,8 @@ mod data;
 mod directory;
 mod file;
 mod node;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
