@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo};
 use unicell_guest_abi::layout::{self, HUGE_PAGE_SIZE, PAGE_SIZE};
+use unicell_guest_abi::platform::{NEVER, Shared};
 use unicell_guest_abi::{ABI_VERSION, init};
 use vm_memory::GuestMemoryError;
 
@@ -197,6 +198,11 @@ impl Builder {
         if free >= self.ram {
             return Err(MemoryError::TooSmall(self.ram));
         }
+        // Until the kernel knows better, nobody waits for a moment that is always past.
+        let deadline = layout::SHARED_GPA + std::mem::offset_of!(Shared, deadline) as u64;
+        memory
+            .write_bytes(deadline, &NEVER.to_le_bytes())
+            .map_err(small)?;
         let boot = BootInfo {
             magic: BOOT_MAGIC,
             abi: ABI_VERSION,

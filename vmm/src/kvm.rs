@@ -273,8 +273,7 @@ impl<'a> Attached<'a> {
         vmm_sys_util::signal::register_signal_handler(signal(), nothing)
             .map_err(failed("sigaction"))?;
         monitor.attach(Some(Kick {
-            // SAFETY: no arguments, cannot fail.
-            thread: unsafe { libc::gettid() },
+            thread: rustix::thread::gettid().as_raw_nonzero().get(),
             immediate_exit: (&raw const fd.get_kvm_run().immediate_exit).cast(),
         }));
         Ok(Self { fd, monitor })
