@@ -1,4 +1,5 @@
 //! The image reader against images that `mkfs.erofs` writes, whole and damaged.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests, their helpers too")]
 
 use std::collections::BTreeMap;
 use std::fs;

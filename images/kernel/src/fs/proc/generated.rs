@@ -15,6 +15,9 @@ use crate::task::Process;
 /// Bytes that a setting takes at once.
 const SETTING_MAX: usize = 4096;
 
+/// Positions of names that are numbers begin here; they come last, in order.
+const NUMBERS: u64 = 1 << 32;
+
 /// What an entry is about.
 #[derive(Clone, Default)]
 pub(super) struct Subject {
@@ -231,10 +234,11 @@ impl File for Open {
             let name: &str = name;
             (number(own, name), child.kind(), name)
         });
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        for (at, (ino, kind, name)) in dots.into_iter().chain(others).enumerate().skip(from) {
-            let next = at as u64 + 1;
-            if !each(&DirEntry { ino, kind, name: name.as_bytes(), next }) {
+        for (index, (ino, kind, name)) in dots.into_iter().chain(others).enumerate() {
+            // Numbers keep their positions when others come and go.
+            let at = name.parse().map_or(index as u64, |number: u32| NUMBERS + u64::from(number));
+            let entry = DirEntry { ino, kind, name: name.as_bytes(), next: at + 1 };
+            if at >= from && !each(&entry) {
                 break;
             }
         }

@@ -356,6 +356,14 @@ impl Inode for Node {
 }
 
 impl Node {
+    /// Lets go of the directory above.
+    fn take_up(&mut self) -> Option<Up> {
+        match &mut self.state.get_mut().content {
+            Content::Directory(directory) => directory.up.take(),
+            _ => None,
+        }
+    }
+
     /// A regular file of the same tree without a name.
     pub(in crate::fs) fn make_unnamed(&self, new: &New<'_>) -> Result<Arc<Self>> {
         let node = self.tree.make(new, None)?;
@@ -376,6 +384,12 @@ impl Drop for Node {
         match &self.image {
             Some(inode) => self.tree.let_go(inode.nid),
             None => budget::give_inode(),
+        }
+        // The directories above may go with this one. They go one after the other: paths can be
+        // deeper than the stack.
+        let mut up = self.take_up();
+        while let Some(mut above) = up.and_then(|(above, _)| Arc::into_inner(above)) {
+            up = above.take_up();
         }
     }
 }

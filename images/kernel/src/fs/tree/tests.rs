@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use std::path::Path;
 use std::process::Command;
 use std::string::String;
 use std::vec::Vec;
@@ -30,8 +31,13 @@ fn tree() -> Arc<Node> {
         fs::write(dir.path().join("d").join(name), name).unwrap();
     }
     fs::hard_link(dir.path().join("d/a"), dir.path().join("other")).unwrap();
+    tree_of(dir.path())
+}
+
+/// A tree over an image of a directory.
+fn tree_of(dir: &Path) -> Arc<Node> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let made = Command::new("mkfs.erofs").arg(file.path()).arg(dir.path()).output();
+    let made = Command::new("mkfs.erofs").arg(file.path()).arg(dir).output();
     assert!(made.expect("mkfs.erofs (package erofs-utils) is needed").status.success());
     let image: &'static [u8] = fs::read(file.path()).unwrap().leak();
     Tree::over(Image::new(image).unwrap(), &FILES).unwrap()
@@ -84,6 +90,18 @@ fn what_was_only_looked_at_is_forgotten() {
     // The file alone: its directories are found again when they are needed.
     assert_eq!(root.tree.nodes.lock().len(), 2);
     assert!(Arc::ptr_eq(&x, &at(&root, "d/sub/x").unwrap()));
+}
+
+#[test]
+fn a_path_deeper_than_the_stack_is_left() {
+    /// Less than one frame for each directory.
+    const STACK: usize = 64 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let path = vec!["d"; 1900].join("/");
+    fs::create_dir_all(dir.path().join(&path)).unwrap();
+    let root = tree_of(dir.path());
+    let walk = move || drop(at(&root, &path).unwrap());
+    std::thread::Builder::new().stack_size(STACK).spawn(walk).unwrap().join().unwrap();
 }
 
 #[test]
