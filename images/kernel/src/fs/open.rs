@@ -9,7 +9,7 @@ use super::location::Location;
 use super::open_file::OpenFile;
 use super::path::{Found, Walk};
 use super::stat::{Device, Kind};
-use super::{FsContext, permission};
+use super::{FsContext, permission, root};
 use crate::errno::{Errno, Result};
 use crate::task::{self, Credentials};
 
@@ -94,6 +94,7 @@ fn open_location(location: Location, how: How, who: &Credentials) -> Result<Arc<
         _ => {}
     }
     permission::check_inode(&**inode, how.access(), who)?;
+    root::complete(inode, None)?;
     let file = inode.clone().open(how.flags)?;
     if how.has(linux::O_TRUNC) && inode.kind() == Kind::Regular {
         inode.truncate(0)?;

@@ -8,7 +8,7 @@ use linux_raw_sys::general as linux;
 use super::inode::{Inode, Target, same};
 use super::location::{Location, above};
 use super::stat::Kind;
-use super::{mount, permission};
+use super::{mount, permission, root};
 use crate::errno::{Errno, Result};
 use crate::task::Credentials;
 
@@ -136,6 +136,7 @@ impl Walk<'_> {
             if name.len() > NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
+            root::complete(&directory, Some(&name))?;
             let slash = !more && rest.ends_with_slash();
             let inode = match directory.clone().lookup(&name) {
                 Ok(inode) => inode,

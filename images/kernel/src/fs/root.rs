@@ -1,15 +1,16 @@
 //! What a program finds when it starts: the root file system, the mounts, descriptors 0 to 2.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general as linux;
 
 use super::erofs::Image;
 use super::file::File;
-use super::inode::{FileSystem, Inode, New};
+use super::inode::{FileSystem, Inode, New, same};
 use super::open_file::OpenFile;
 use super::stat::{Device, Kind};
-use super::tree::{Node, Tree};
+use super::tree::Tree;
 use super::{FdTable, FsContext, device, mount, proc, stdio};
 use crate::errno::{Errno, Result};
 use crate::memory::image;
@@ -19,33 +20,63 @@ static ROOT: FileSystem =
 static DEV: FileSystem =
     FileSystem { name: "tmpfs", magic: linux::TMPFS_MAGIC, device: 5, in_memory: true };
 
-/// Mounts the box image and what belongs in every Linux system. Reads no more of the image than
-/// its root directory.
+/// Names in the root directory that are always there; all but the last are mounts.
+const ALWAYS: [&[u8]; 4] = [b"dev", b"proc", b"sys", b"tmp"];
+
+/// Whether they are there already.
+static COMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Makes the box image the root. What else belongs in every Linux system comes when it is first
+/// looked for ([`complete`]): many programs never do, and starting them takes as long as the
+/// pages that are touched on the way.
 ///
 /// # Errors
 ///
 /// EIO if the image is damaged.
 pub fn init() -> Result<FsContext> {
-    let root = Tree::over(Image::new(image::bytes())?, &ROOT)?;
-    mount::set_root(root.clone());
-    mount::add(directory(&root, b"dev", 0o755)?, "/dev", devices);
-    mount::add(directory(&root, b"proc", 0o555)?, "/proc", proc::root);
-    mount::add(directory(&root, b"sys", 0o555)?, "/sys", proc::sys);
-    directory(&root, b"tmp", 0o1777)?;
+    mount::set_root(Tree::over(Image::new(image::bytes())?, &ROOT)?);
     Ok(FsContext::empty())
 }
 
+/// Called before a name is looked up in a directory, or (without a name) all of them are.
+///
+/// # Errors
+///
+/// EIO if the image is damaged, ENOSPC.
+pub(super) fn complete(directory: &Arc<dyn Inode>, name: Option<&[u8]>) -> Result<()> {
+    let concerns = name.is_none_or(|name| ALWAYS.contains(&name));
+    if !concerns || COMPLETE.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    let root = mount::root();
+    if !same(directory, &root) {
+        return Ok(());
+    }
+    COMPLETE.store(true, Ordering::Relaxed);
+    mount::add(find_or_make(&root, b"dev", 0o755)?, "/dev", devices);
+    mount::add(find_or_make(&root, b"proc", 0o555)?, "/proc", proc::root);
+    mount::add(find_or_make(&root, b"sys", 0o555)?, "/sys", proc::sys);
+    find_or_make(&root, b"tmp", 0o1777)?;
+    Ok(())
+}
+
 /// The directory of this name, made if it is not there.
-fn directory(parent: &Arc<Node>, name: &[u8], permissions: u32) -> Result<Arc<dyn Inode>> {
+fn find_or_make(
+    parent: &Arc<dyn Inode>,
+    name: &[u8],
+    permissions: u32,
+) -> Result<Arc<dyn Inode>> {
     match parent.clone().lookup(name) {
-        Err(Errno::ENOENT) => make(parent, name, Kind::Directory, permissions, Device::default(), b""),
+        Err(Errno::ENOENT) => {
+            make(parent, name, Kind::Directory, permissions, Device::default(), b"")
+        }
         Ok(found) if found.kind() != Kind::Directory => Err(Errno::ENOTDIR),
         found => found,
     }
 }
 
 fn make(
-    parent: &Arc<Node>,
+    parent: &Arc<dyn Inode>,
     name: &[u8],
     kind: Kind,
     permissions: u32,
@@ -57,7 +88,7 @@ fn make(
 
 /// What is in `/dev`.
 fn devices() -> Result<Arc<dyn Inode>> {
-    let root = Tree::empty(&DEV, 0o755)?;
+    let root: Arc<dyn Inode> = Tree::empty(&DEV, 0o755)?;
     let nodes: [(&[u8], Device); 7] = [
         (b"null", device::NULL),
         (b"zero", device::ZERO),
