@@ -1,0 +1,204 @@
+//! The command line's grammar and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use unicell_service::manifest::{Overrides, parse_memory};
+
+/// Runs boxes of ordinary Linux files in micro-VMs.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run a box: a directory of Linux files, a root filesystem tar, or a package
+    Run(RunArguments),
+    /// Pack a directory or a root filesystem tar into one file
+    Pack(PackArguments),
+    /// Show what is in a package
+    Inspect(InspectArguments),
+    /// Say what this host offers, what is missing, and how to get it
+    Doctor(DoctorArguments),
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  unicell completion bash > /etc/bash_completion.d/unicell")]
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+const RUN_HELP: &str = "\
+A directory is run as it is: put your program and everything it needs into it, as it
+would lie in the root of a Linux system, and name the program with --entrypoint or in
+a file service.toml in it. Nothing is written back; what the program writes is gone
+when it ends.
+
+Examples:
+  # a static program of your own
+  mkdir box && cp my-program box/
+  unicell run box --entrypoint /my-program -- first-argument second-argument
+
+  # a whole Debian
+  debootstrap --variant=minbase bookworm debian
+  echo 'print(6 * 7)' | unicell run debian --entrypoint /usr/bin/python3 -- -
+
+  # packed once, started often
+  unicell pack box --entrypoint /my-program -o hello.cell
+  unicell run hello.cell -- first-argument
+
+Exit codes: the program's own; 128 + N if signal N killed it; 2 for a wrong command
+line; 200 to 211 if it could not be run to its end (see docs/exit-codes.md).";
+
+/// What to run and how, over what the box says.
+#[derive(Args)]
+pub(crate) struct Overriding {
+    /// The program to run, a path inside the box
+    #[arg(long, value_name = "PATH")]
+    entrypoint: Option<String>,
+    /// Working directory inside the box
+    #[arg(long, value_name = "PATH")]
+    workdir: Option<String>,
+    /// Memory of the micro-VM, such as 64M or 2G
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<u64>,
+    /// Set an environment variable; may be repeated
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+}
+
+impl Overriding {
+    /// What is said differently, with `args` for the program if there are any.
+    pub(crate) fn overrides(&self, args: &[String]) -> Overrides {
+        Overrides {
+            entrypoint: self.entrypoint.clone(),
+            workdir: self.workdir.clone(),
+            memory: self.memory,
+            env: self.env.iter().cloned().collect(),
+            args: (!args.is_empty()).then(|| args.to_vec()),
+        }
+    }
+}
+
+#[derive(Args)]
+#[command(after_help = RUN_HELP)]
+pub(crate) struct RunArguments {
+    /// A directory, a tar or a package
+    #[arg(value_name = "BOX")]
+    pub(crate) source: PathBuf,
+    #[command(flatten)]
+    pub(crate) overriding: Overriding,
+    /// End the program after this time, such as 500ms, 10s or 5m (exit code 209)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Show each system call with its arguments and result on standard error
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Show boot phases, exits, page faults and memory on standard error at the end
+    #[arg(long)]
+    pub(crate) stats: bool,
+    /// Arguments for the program, instead of those the box names
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unicell pack box -o hello.cell
+  unicell pack rootfs.tar --entrypoint /usr/sbin/nginx -o nginx.cell -- -g 'daemon off;'
+
+The same files give the same package, byte for byte, whenever and wherever they are packed.")]
+pub(crate) struct PackArguments {
+    /// A directory, or a root filesystem tar
+    #[arg(value_name = "BOX")]
+    pub(crate) source: PathBuf,
+    /// Where the package goes
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// What to run, instead of service.toml in the box's root
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overriding: Overriding,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments for the program
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  unicell inspect hello.cell --json | jq .manifest")]
+pub(crate) struct InspectArguments {
+    /// The package
+    pub(crate) package: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DoctorArguments {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    parse_memory(text).map_err(|fault| fault.to_string())
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(char::is_alphabetic);
+    let unit = match &text[digits.len()..] {
+        "ms" => Duration::from_millis(1),
+        "s" | "" => Duration::from_secs(1),
+        "m" => Duration::from_secs(60),
+        "h" => Duration::from_secs(3600),
+        unit => return Err(format!("{unit} is no unit: use ms, s, m or h")),
+    };
+    let number: f64 = digits.parse().map_err(|_| format!("{digits:?} is no number"))?;
+    let seconds = unit.as_secs_f64() * number;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "ten", "5 days", "-1s", "1e999h"] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_variable_needs_a_name_and_a_value() {
+        assert_eq!(variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        assert!(variable("A").is_err());
+        assert!(variable("=b").is_err());
+    }
+}

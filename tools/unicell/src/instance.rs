@@ -1,0 +1,131 @@
+//! The process of an instance: unpacked, started, waited for.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use unicell_guest_abi::exit::ExitKind;
+use unicell_service::package::Package;
+use unicell_vmm::link::{LinkError, Message, NodeEnd, Start as LinkStart};
+use unicell_vmm::{BoxImage, End, Outcome};
+
+use crate::cache::{self, Cache};
+use crate::exit_code::Code;
+use crate::failure::{Failure, Result};
+
+/// The process, as it was built with us.
+static PROCESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicell-vmm"));
+const PROCESS_HASH: &str = env!("UNICELL_VMM_HASH");
+
+/// What is to be run.
+pub(crate) struct Start<'a> {
+    pub(crate) package: &'a Package,
+    pub(crate) memory: u64,
+    pub(crate) init: Vec<u8>,
+    pub(crate) flags: u32,
+    pub(crate) timeout: Option<Duration>,
+    /// Where the timeline begins, nanoseconds of the monotonic clock.
+    pub(crate) since: u64,
+}
+
+/// Runs an instance to its end. The program has our standard input, output and error.
+pub(crate) fn run(start: Start<'_>, cache: Option<&Cache>) -> Result<Outcome> {
+    let image = BoxImage {
+        file: start.package.file().try_clone().map_err(Failure::internal)?,
+        offset: start.package.image_offset(),
+        len: start.package.image_len(),
+    };
+    let own = |fd: io::Result<OwnedFd>| fd.map_err(Failure::internal);
+    let link_start = LinkStart {
+        ram: start.memory,
+        flags: start.flags,
+        timeout_ns: start.timeout.map(|time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
+        since_ns: start.since,
+        seed: None,
+        init: start.init,
+        image: Some(image),
+        stdin: own(io::stdin().as_fd().try_clone_to_owned())?,
+        stdout: own(io::stdout().as_fd().try_clone_to_owned())?,
+        stderr: own(io::stderr().as_fd().try_clone_to_owned())?,
+        log: own(io::stderr().as_fd().try_clone_to_owned())?,
+    };
+    let process = cache::executable(cache, PROCESS_HASH, PROCESS).map_err(Failure::internal)?;
+    let command = Command::new(format!("/proc/self/fd/{}", process.as_raw_fd()));
+    let (node, mut child) = NodeEnd::spawn(command, &link_start).map_err(Failure::internal)?;
+    // What only the instance should hold is given up: a reader of its output sees the end.
+    drop(link_start);
+    let outcome = loop {
+        match node.receive() {
+            Ok(Message::Started) => {}
+            Ok(Message::Ended(outcome)) => break *outcome,
+            Err(error) => return Err(explain_loss(&error, &mut child)),
+        }
+    };
+    Ok(outcome)
+}
+
+fn explain_loss(error: &LinkError, child: &mut std::process::Child) -> Failure {
+    match child.wait() {
+        Ok(status) if !status.success() => {
+            Failure::internal(format!("the instance's process ended early: {status}"))
+        }
+        _ => Failure::internal(error),
+    }
+}
+
+/// The exit code of an instance that has ended; what was not the program's doing is a failure.
+pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
+    let code = match outcome.end {
+        End::Guest { kind: ExitKind::Exited, status } => return Ok(ExitCode::from(status as u8)),
+        End::Guest { kind: ExitKind::Signaled, status } => {
+            return Ok(killed(status, &outcome.text));
+        }
+        End::Guest { kind, .. } => match kind {
+            ExitKind::NoEntrypoint => Code::NoEntrypoint,
+            ExitKind::NotExecutable => Code::NotExecutable,
+            ExitKind::ForeignArchitecture => Code::ForeignArchitecture,
+            ExitKind::NoInterpreter => Code::NoInterpreter,
+            ExitKind::BadBox => Code::DamagedPackage,
+            ExitKind::MemoryTooSmall => Code::MemoryTooSmall,
+            ExitKind::OutOfMemory => Code::OutOfMemory,
+            ExitKind::Panic | ExitKind::Exited | ExitKind::Signaled => Code::KernelPanic,
+        },
+        End::Violation | End::Crash => Code::Violation,
+        End::TimedOut => Code::TimedOut,
+        End::NoKvm => Code::NoKvm,
+        End::Host | End::Stopped => Code::Internal,
+    };
+    let mut what = outcome.to_string();
+    let internal = matches!(code, Code::KernelPanic | Code::Violation);
+    if let Some(report) = outcome.report.as_ref().filter(|_| internal) {
+        what = format!("{what}\n{report}");
+    }
+    let failure = Failure::new(code, what);
+    Err(match code {
+        Code::NoKvm => failure.hint(
+            "run `unicell doctor` to see what is missing; often the user has to be in group kvm",
+        ),
+        Code::MemoryTooSmall | Code::OutOfMemory => failure.hint("give more with --memory"),
+        Code::NoEntrypoint => failure.hint("name a program inside the box with --entrypoint"),
+        Code::NoInterpreter => failure.hint("the box lacks the program's dynamic linker: pack libc with it"),
+        Code::TimedOut => failure.hint("give more with --timeout"),
+        _ => failure,
+    })
+}
+
+/// Says which signal, as a shell does, with what is known of a fault.
+fn killed(signal: u32, text: &str) -> ExitCode {
+    const NAMES: [&str; 32] = [
+        "0", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
+        "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
+        "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
+        "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+    ];
+    let name = NAMES.get(signal as usize).map_or_else(|| signal.to_string(), |name| (*name).into());
+    anstream::eprintln!("unicell: the program was killed by {name}");
+    if !text.is_empty() {
+        anstream::eprintln!("{}", text.trim_end());
+    }
+    ExitCode::from(128_u32.saturating_add(signal).min(255) as u8)
+}

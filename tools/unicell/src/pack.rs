@@ -1,0 +1,166 @@
+//! `unicell pack`.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use unicell_service::check::Warning;
+use unicell_service::manifest::Overrides;
+use unicell_service::package::{
+    ManifestSource, PackError, PackOptions, Packed, Phase, Progress, pack_directory, pack_tar,
+};
+
+use crate::cli::PackArguments;
+use crate::exit_code::Code;
+use crate::failure::{Failure, Result, warn};
+
+/// How long packing may take before a progress bar is worth looking at.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+#[derive(Serialize)]
+struct Report<'a> {
+    id: String,
+    file: &'a Path,
+    package_bytes: u64,
+    image_bytes: u64,
+    content_bytes: u64,
+    shared_bytes: u64,
+    inodes: u64,
+    warnings: &'a [Warning],
+}
+
+/// Packs, and tells what came out.
+pub(crate) fn pack(arguments: &PackArguments) -> Result<ExitCode> {
+    let overrides = arguments.overriding.overrides(&arguments.args);
+    // Beside the target and renamed when it is whole: a target is never half written.
+    let temporary = temporary(&arguments.output);
+    let result = pack_to(arguments, overrides, &temporary).and_then(|packed| {
+        std::fs::rename(&temporary, &arguments.output)
+            .map_err(|error| Failure::failed(format!("{}: {error}", arguments.output.display())))?;
+        Ok(packed)
+    });
+    if result.is_err() {
+        // It may not even have been made.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    tell(arguments, &result?)
+}
+
+fn temporary(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    output.with_file_name(name)
+}
+
+fn pack_to(arguments: &PackArguments, overrides: Overrides, to: &Path) -> Result<Packed> {
+    let at = |error| Failure::failed(format!("{}: {error}", arguments.output.display()));
+    let mut out = File::options().read(true).write(true).create_new(true).open(to).map_err(at)?;
+    let manifest = match &arguments.manifest {
+        None => ManifestSource::InTree,
+        Some(path) => ManifestSource::Text {
+            name: path.display().to_string(),
+            bytes: std::fs::read(path)
+                .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?,
+        },
+    };
+    pack_source(&arguments.source, overrides, manifest, &mut out)
+}
+
+/// Packs a directory or a tar into a file, with a progress bar if it takes long.
+pub(crate) fn pack_source(
+    source: &Path,
+    overrides: Overrides,
+    manifest: ManifestSource,
+    out: &mut File,
+) -> Result<Packed> {
+    let options = PackOptions { manifest, overrides, ..PackOptions::default() };
+    let mut bar = Bar::new();
+    let mut progress = |progress| bar.show(progress);
+    let result = if source.is_dir() {
+        pack_directory(source, &options, out, &mut progress)
+    } else {
+        let tar = File::open(source)
+            .map_err(|error| Failure::failed(format!("{}: {error}", source.display())))?;
+        pack_tar(tar, &options, out, &mut progress)
+    };
+    bar.finish();
+    result.map_err(|error| explain(source, &error))
+}
+
+fn explain(source: &Path, error: &PackError) -> Failure {
+    Failure::failed(format!("{}: {error}", source.display()))
+}
+
+/// A bar on a terminal, once it is worth it.
+struct Bar {
+    bar: ProgressBar,
+    since: std::time::Instant,
+    phase: Option<Phase>,
+}
+
+impl Bar {
+    fn new() -> Self {
+        Self { bar: ProgressBar::hidden(), since: std::time::Instant::now(), phase: None }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        if self.since.elapsed() < PATIENCE || !std::io::stderr().is_terminal() {
+            return;
+        }
+        if self.phase != Some(progress.phase) {
+            self.finish();
+            self.phase = Some(progress.phase);
+            let label = match progress.phase {
+                Phase::Copy => "packing",
+                Phase::Hash => "hashing",
+            };
+            let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {eta}");
+            self.bar = ProgressBar::new(progress.total).with_message(label);
+            if let Ok(style) = style {
+                self.bar.set_style(style);
+            }
+        }
+        self.bar.set_position(progress.done);
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Tells the user of warnings.
+pub(crate) fn show_warnings(warnings: &[Warning]) {
+    const SHOWN: usize = 20;
+    for warning in warnings.iter().take(SHOWN) {
+        warn(warning);
+    }
+    if warnings.len() > SHOWN {
+        warn(format!("{} more like these", warnings.len() - SHOWN));
+    }
+}
+
+fn tell(arguments: &PackArguments, packed: &Packed) -> Result<ExitCode> {
+    let report = Report {
+        id: packed.id.to_string(),
+        file: &arguments.output,
+        package_bytes: packed.sizes.package,
+        image_bytes: packed.sizes.image,
+        content_bytes: packed.sizes.contents,
+        shared_bytes: packed.sizes.shared,
+        inodes: packed.sizes.inodes,
+        warnings: &packed.warnings,
+    };
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&report)
+            .map_err(|error| Failure::new(Code::Internal, error))?;
+        println!("{text}");
+    } else {
+        show_warnings(&packed.warnings);
+        println!("{}  {}", report.id, arguments.output.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,140 @@
+//! `unicell run`.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitCode;
+
+use unicell_guest_abi::boot::flags;
+use unicell_guest_abi::init::Init;
+use unicell_guest_abi::layout;
+use unicell_service::manifest::{Manifest, Overrides};
+use unicell_service::package::{ManifestSource, OpenError, Package};
+use unicell_vmm::monotonic_ns;
+
+use crate::cache::Cache;
+use crate::cli::RunArguments;
+use crate::exit_code::Code;
+use crate::failure::{Failure, Result};
+use crate::instance::{self, Start};
+use crate::pack::{pack_source, show_warnings};
+use crate::stats;
+
+/// Runs a box and passes the program's exit status on.
+pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
+    let since = monotonic_ns();
+    let cache = Cache::open();
+    let overrides = arguments.overriding.overrides(&arguments.args);
+    let (package, manifest) = open(&arguments.source, overrides, cache.as_ref())?;
+    let start = Start {
+        package: &package,
+        memory: memory(&manifest)?,
+        init: init_block(&manifest),
+        flags: if arguments.trace { flags::TRACE } else { 0 },
+        timeout: arguments.timeout,
+        since,
+    };
+    let outcome = instance::run(start, cache.as_ref())?;
+    if arguments.stats {
+        stats::show(&outcome.stats);
+    }
+    instance::exit_code(&outcome)
+}
+
+/// A package as it is; anything else is packed first, into a file that nobody sees.
+fn open(
+    source: &Path,
+    overrides: Overrides,
+    cache: Option<&Cache>,
+) -> Result<(Package, Manifest)> {
+    let explain = |error: OpenError| explain_package(&error);
+    let records = cache.and_then(Cache::records);
+    let packed = match Package::open_verified(source, records.as_deref()) {
+        Ok(package) => package,
+        Err(OpenError::NotAPackage { .. }) => return pack_for_once(source, overrides, cache),
+        Err(_) if source.is_dir() => return pack_for_once(source, overrides, cache),
+        Err(error) => return Err(explain(error)),
+    };
+    let manifest = packed.manifest().clone().with(&overrides);
+    let manifest = manifest
+        .map_err(|error| Failure::failed(format!("{}: {error}", source.display())))?;
+    Ok((packed, manifest))
+}
+
+fn pack_for_once(
+    source: &Path,
+    overrides: Overrides,
+    cache: Option<&Cache>,
+) -> Result<(Package, Manifest)> {
+    let mut file = nameless_file(cache)?;
+    let packed = pack_source(source, overrides, ManifestSource::InTree, &mut file)?;
+    show_warnings(&packed.warnings);
+    let package =
+        Package::from_file(file, source).map_err(|error| explain_package(&error))?;
+    Ok((package, packed.manifest))
+}
+
+fn nameless_file(cache: Option<&Cache>) -> Result<File> {
+    let from_cache = cache.and_then(|cache| cache.nameless_file().ok());
+    let file = match from_cache {
+        Some(file) => Ok(file),
+        None => {
+            use rustix::fs::MemfdFlags;
+            rustix::fs::memfd_create("box", MemfdFlags::CLOEXEC).map(File::from)
+        }
+    };
+    file.map_err(|error| Failure::internal(format!("no room for the packed box: {error}")))
+}
+
+/// What a package's fault means to the user.
+pub(crate) fn explain_package(error: &OpenError) -> Failure {
+    match error {
+        OpenError::Damaged { .. } | OpenError::Length { .. } => {
+            Failure::new(Code::DamagedPackage, error)
+                .hint("the file has changed since it was packed: pack it or fetch it again")
+        }
+        OpenError::NotAPackage { .. } => {
+            Failure::failed(error).hint("make one with `unicell pack DIR -o FILE`")
+        }
+        _ => Failure::failed(error),
+    }
+}
+
+fn memory(manifest: &Manifest) -> Result<u64> {
+    let wanted = manifest.memory().next_multiple_of(layout::RAM_GRANULE);
+    if wanted < layout::RAM_MIN {
+        let least = layout::RAM_MIN >> 20;
+        return Err(Failure::new(
+            Code::MemoryTooSmall,
+            format!("a memory of {} MiB is too small", wanted >> 20),
+        )
+        .hint(format!("give at least --memory {least}M")));
+    }
+    if wanted > layout::RAM_MAX {
+        return Err(Failure::failed(format!(
+            "a memory of {} MiB is too large: the most is {} MiB",
+            wanted >> 20,
+            layout::RAM_MAX >> 20
+        )));
+    }
+    Ok(wanted)
+}
+
+/// The program's name, its arguments and its environment: what the box and the user say, nothing
+/// more.
+fn init_block(manifest: &Manifest) -> Vec<u8> {
+    let env = manifest.env().iter().map(|(name, value)| format!("{name}={value}"));
+    let env: Vec<String> = env.collect();
+    let args: Vec<&[u8]> = [manifest.entrypoint().as_bytes()]
+        .into_iter()
+        .chain(manifest.args().iter().map(|argument| argument.as_bytes()))
+        .collect();
+    let mut block = Vec::new();
+    Init::encode(
+        manifest.entrypoint().as_bytes(),
+        manifest.workdir().as_bytes(),
+        args.into_iter(),
+        env.iter().map(|variable| variable.as_bytes()),
+        &mut block,
+    );
+    block
+}
