@@ -1,5 +1,9 @@
 //! The image reader against images that `mkfs.erofs` writes, whole and damaged.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests, their helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests, their helpers too"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -40,9 +44,17 @@ fn source() -> tempfile::TempDir {
 /// The image of a directory, for as long as the test runs.
 fn image_of(dir: &Path, options: &[&str]) -> &'static [u8] {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let made = Command::new("mkfs.erofs").args(options).arg(file.path()).arg(dir).output();
+    let made = Command::new("mkfs.erofs")
+        .args(options)
+        .arg(file.path())
+        .arg(dir)
+        .output();
     let made = made.expect("mkfs.erofs (package erofs-utils) is needed");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
     fs::read(file.path()).unwrap().leak()
 }
 
@@ -52,7 +64,10 @@ fn of_directory(root: &Path, at: &Path, into: &mut Listing) {
         let path = at.join(entry.file_name());
         let meta = entry.metadata().unwrap();
         let content = if meta.is_symlink() {
-            fs::read_link(entry.path()).unwrap().into_os_string().into_encoded_bytes()
+            fs::read_link(entry.path())
+                .unwrap()
+                .into_os_string()
+                .into_encoded_bytes()
         } else if meta.is_dir() {
             of_directory(root, &path, into);
             Vec::new()
@@ -98,7 +113,12 @@ fn is_read_back(options: &[&str]) {
     let image = Image::new(image_of(dir.path(), options)).unwrap();
     let (mut expected, mut found) = (Listing::new(), Listing::new());
     of_directory(dir.path(), Path::new(""), &mut expected);
-    of_image(&image, &image.inode(image.root()).unwrap(), Path::new(""), &mut found);
+    of_image(
+        &image,
+        &image.inode(image.root()).unwrap(),
+        Path::new(""),
+        &mut found,
+    );
     assert!(expected.keys().eq(found.keys()), "other names");
     for (path, expected) in expected {
         assert!(found[&path] == expected, "{} differs", path.display());
@@ -131,11 +151,23 @@ fn names_that_are_not_there_are_not_found() {
     let dir = source();
     let image = Image::new(image_of(dir.path(), &[])).unwrap();
     let root = image.inode(image.root()).unwrap();
-    let many = image.inode(image.lookup(&root, b"many").unwrap().unwrap().nid).unwrap();
-    for name in [&b"!"[..], b"file", b"file-with-a-name-0 ", b"file-with-a-name-77x", b"zzz", b""] {
+    let many = image
+        .inode(image.lookup(&root, b"many").unwrap().unwrap().nid)
+        .unwrap();
+    for name in [
+        &b"!"[..],
+        b"file",
+        b"file-with-a-name-0 ",
+        b"file-with-a-name-77x",
+        b"zzz",
+        b"",
+    ] {
         assert_eq!(image.lookup(&many, name).unwrap(), None);
     }
-    assert_eq!(image.lookup(&many, b"..").unwrap().unwrap().nid, image.root());
+    assert_eq!(
+        image.lookup(&many, b"..").unwrap().unwrap().nid,
+        image.root()
+    );
 }
 
 #[test]

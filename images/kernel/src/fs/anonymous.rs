@@ -56,7 +56,11 @@ impl Inode for Reached {
     }
 
     fn truncate(&self, size: u64) -> Result<()> {
-        if self.0.file().is_seekable() { self.0.file().truncate(size) } else { Err(Errno::EINVAL) }
+        if self.0.file().is_seekable() {
+            self.0.file().truncate(size)
+        } else {
+            Err(Errno::EINVAL)
+        }
     }
 }
 

@@ -27,7 +27,13 @@ impl FsContext {
     /// At the root of everything; holds nothing.
     #[must_use]
     pub fn empty() -> Self {
-        Self { inner: Mutex::new(Inner { root: None, directory: None, umask: 0o022 }) }
+        Self {
+            inner: Mutex::new(Inner {
+                root: None,
+                directory: None,
+                umask: 0o022,
+            }),
+        }
     }
 
     /// Where its absolute paths begin.
@@ -39,7 +45,11 @@ impl FsContext {
     /// Where its relative paths begin.
     #[must_use]
     pub fn directory(&self) -> Arc<dyn Inode> {
-        self.inner.lock().directory.clone().unwrap_or_else(mount::root)
+        self.inner
+            .lock()
+            .directory
+            .clone()
+            .unwrap_or_else(mount::root)
     }
 
     /// Changes where absolute paths begin.
@@ -72,7 +82,11 @@ impl FsContext {
     /// ENOENT, ENOTDIR, ELOOP.
     pub fn change_directory(&self, path: &[u8]) -> Result<()> {
         let who = Credentials::default();
-        let walk = Walk { root: self.root(), who: &who, resolve: 0 };
+        let walk = Walk {
+            root: self.root(),
+            who: &who,
+            resolve: 0,
+        };
         let location = walk.walk(self.directory(), path, true)?.existing()?;
         if location.inode.kind() != Kind::Directory {
             return Err(Errno::ENOTDIR);
@@ -84,6 +98,8 @@ impl FsContext {
     /// A copy, as a fork gets it.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self { inner: Mutex::new(self.inner.lock().clone()) }
+        Self {
+            inner: Mutex::new(self.inner.lock().clone()),
+        }
     }
 }

@@ -14,7 +14,12 @@ const BUFFER: usize = 1024;
 /// # Errors
 ///
 /// EFAULT.
-pub(super) fn from_frame(frame: &Frame, offset: usize, len: usize, sink: &mut Sink<'_>) -> Result<()> {
+pub(super) fn from_frame(
+    frame: &Frame,
+    offset: usize,
+    len: usize,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
     let end = offset + len.min(sink.remaining());
     let mut buffer = [0; BUFFER];
     let mut at = offset;
@@ -31,7 +36,12 @@ pub(super) fn from_frame(frame: &Frame, offset: usize, len: usize, sink: &mut Si
 /// # Errors
 ///
 /// EFAULT if not even the first could be had.
-pub(super) fn to_frame(frame: &Frame, offset: usize, len: usize, source: &mut Source<'_>) -> Result<usize> {
+pub(super) fn to_frame(
+    frame: &Frame,
+    offset: usize,
+    len: usize,
+    source: &mut Source<'_>,
+) -> Result<usize> {
     let end = offset + len.min(source.remaining());
     let mut buffer = [0; BUFFER];
     let mut at = offset;

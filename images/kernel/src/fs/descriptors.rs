@@ -33,7 +33,9 @@ pub struct FdTable {
 
 impl Slots {
     fn slot(&mut self, fd: i32) -> Result<&mut Slot> {
-        let slot = usize::try_from(fd).ok().and_then(|fd| self.slots.get_mut(fd));
+        let slot = usize::try_from(fd)
+            .ok()
+            .and_then(|fd| self.slots.get_mut(fd));
         slot.and_then(Option::as_mut).ok_or(Errno::EBADF)
     }
 
@@ -70,7 +72,10 @@ impl FdTable {
     }
 
     fn of(slots: Slots) -> Self {
-        Self { slots: Mutex::new(slots), id: NEXT_ID.fetch_add(1, Ordering::Relaxed) }
+        Self {
+            slots: Mutex::new(slots),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// A copy, as a fork gets it. Record locks are not inherited.
@@ -107,7 +112,13 @@ impl FdTable {
             drop(slots);
             return Err(Errno::EMFILE);
         }
-        slots.put(fd, Slot { file, close_on_exec });
+        slots.put(
+            fd,
+            Slot {
+                file,
+                close_on_exec,
+            },
+        );
         Ok(fd as u32)
     }
 
@@ -123,8 +134,17 @@ impl FdTable {
         close_on_exec: bool,
         limit: u64,
     ) -> Result<()> {
-        let fd = usize::try_from(fd).ok().filter(|fd| (*fd as u64) < limit).ok_or(Errno::EBADF)?;
-        let old = self.slots.lock().put(fd, Slot { file, close_on_exec });
+        let fd = usize::try_from(fd)
+            .ok()
+            .filter(|fd| (*fd as u64) < limit)
+            .ok_or(Errno::EBADF)?;
+        let old = self.slots.lock().put(
+            fd,
+            Slot {
+                file,
+                close_on_exec,
+            },
+        );
         self.closed(old);
         Ok(())
     }
@@ -183,7 +203,13 @@ impl FdTable {
     pub fn set_close_on_exec_range(&self, first: usize, last: usize) {
         let mut slots = self.slots.lock();
         let end = slots.slots.len().min(last.saturating_add(1));
-        for slot in slots.slots.get_mut(first..end).into_iter().flatten().flatten() {
+        for slot in slots
+            .slots
+            .get_mut(first..end)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             slot.close_on_exec = true;
         }
     }
@@ -208,7 +234,11 @@ impl FdTable {
     #[must_use]
     pub fn list(&self) -> Vec<u32> {
         let slots = self.slots.lock();
-        let used = slots.slots.iter().enumerate().filter(|(_, slot)| slot.is_some());
+        let used = slots
+            .slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.is_some());
         used.map(|(fd, _)| fd as u32).collect()
     }
 

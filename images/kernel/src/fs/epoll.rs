@@ -54,7 +54,11 @@ impl Interest {
         }
         let ready = file.poll().bits() & (self.events | Events::ALWAYS.bits());
         let edge = self.events & linux::EPOLLET != 0;
-        if ready != 0 && edge && self.seen == Some(file.file().generation()) { 0 } else { ready }
+        if ready != 0 && edge && self.seen == Some(file.file().generation()) {
+            0
+        } else {
+            ready
+        }
     }
 
     fn told(&mut self, file: &OpenFile) {
@@ -70,11 +74,17 @@ impl State {
         let mut gone = Vec::new();
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for key in self.interests.keys() {
-            let list = if Some(*key) <= self.last { &mut before } else { &mut after };
+            let list = if Some(*key) <= self.last {
+                &mut before
+            } else {
+                &mut after
+            };
             list.push(*key);
         }
         for key in after.into_iter().chain(before) {
-            let Some(interest) = self.interests.get_mut(&key) else { continue };
+            let Some(interest) = self.interests.get_mut(&key) else {
+                continue;
+            };
             match interest.file.upgrade() {
                 None => gone.push(key),
                 Some(file) => {
@@ -109,8 +119,13 @@ impl Epoll {
         {
             return Err(Errno::ELOOP);
         }
-        let interest =
-            Interest { file: Arc::downgrade(file), events, data, seen: None, disarmed: false };
+        let interest = Interest {
+            file: Arc::downgrade(file),
+            events,
+            data,
+            seen: None,
+            disarmed: false,
+        };
         {
             let interests = &mut self.state.lock().interests;
             let old = interests.get(&Self::key(fd, file));
@@ -144,7 +159,9 @@ impl Epoll {
     pub fn modify(&self, fd: i32, file: &Arc<OpenFile>, events: u32, data: u64) -> Result<()> {
         {
             let interests = &mut self.state.lock().interests;
-            let interest = interests.get_mut(&Self::key(fd, file)).ok_or(Errno::ENOENT)?;
+            let interest = interests
+                .get_mut(&Self::key(fd, file))
+                .ok_or(Errno::ENOENT)?;
             if interest.events & linux::EPOLLEXCLUSIVE != 0 {
                 return Err(Errno::EINVAL);
             }
@@ -169,7 +186,11 @@ impl Epoll {
 
     fn open_files(&self) -> Vec<Arc<OpenFile>> {
         let state = self.state.lock();
-        state.interests.values().filter_map(|interest| interest.file.upgrade()).collect()
+        state
+            .interests
+            .values()
+            .filter_map(|interest| interest.file.upgrade())
+            .collect()
     }
 
     /// Tells of files that are ready: at most `max`, events and data of each.
@@ -250,7 +271,10 @@ impl File for Epoll {
 
     fn generation(&self) -> u64 {
         let files = self.open_files();
-        let sum = files.iter().map(|file| file.file().generation()).fold(0, u64::wrapping_add);
+        let sum = files
+            .iter()
+            .map(|file| file.file().generation())
+            .fold(0, u64::wrapping_add);
         sum.wrapping_add(self.changed.generation())
     }
 

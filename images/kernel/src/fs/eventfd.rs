@@ -24,7 +24,11 @@ impl EventFd {
     /// A counter that begins at `count`.
     #[must_use]
     pub fn new(count: u64, semaphore: bool) -> Self {
-        Self { count: Mutex::new(count), semaphore, changed: WaitQueue::new() }
+        Self {
+            count: Mutex::new(count),
+            semaphore,
+            changed: WaitQueue::new(),
+        }
     }
 }
 
@@ -39,7 +43,11 @@ impl File for EventFd {
         }
         let taken = {
             let mut count = self.count.lock();
-            let taken = if self.semaphore { (*count).min(1) } else { *count };
+            let taken = if self.semaphore {
+                (*count).min(1)
+            } else {
+                *count
+            };
             if taken == 0 {
                 return Err(Errno::EAGAIN);
             }

@@ -20,7 +20,9 @@ pub struct Location {
 /// The directory above a directory and its name there, across mounts.
 #[must_use]
 pub fn above(directory: &Arc<dyn Inode>) -> Option<(Arc<dyn Inode>, Vec<u8>)> {
-    mount::point(directory).unwrap_or_else(|| directory.clone()).parent()
+    mount::point(directory)
+        .unwrap_or_else(|| directory.clone())
+        .parent()
 }
 
 impl Location {

@@ -59,7 +59,10 @@ struct Table {
     waiting: Vec<(Owner, Owner)>,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { held: Vec::new(), waiting: Vec::new() });
+static TABLE: Mutex<Table> = Mutex::new(Table {
+    held: Vec::new(),
+    waiting: Vec::new(),
+});
 /// Woken when a lock is given up.
 static RELEASED: WaitQueue = WaitQueue::new();
 
@@ -78,7 +81,10 @@ impl Lock {
 
 impl Table {
     fn conflict(&self, wanted: &Lock) -> Option<Lock> {
-        self.held.iter().find(|held| held.conflicts(wanted)).copied()
+        self.held
+            .iter()
+            .find(|held| held.conflicts(wanted))
+            .copied()
     }
 
     /// Takes a range out of what its owner holds.
@@ -90,10 +96,16 @@ impl Table {
                 continue;
             }
             if held.start < range.start {
-                kept.push(Lock { last: range.start - 1, ..held });
+                kept.push(Lock {
+                    last: range.start - 1,
+                    ..held
+                });
             }
             if held.last > range.last {
-                kept.push(Lock { start: range.last + 1, ..held });
+                kept.push(Lock {
+                    start: range.last + 1,
+                    ..held
+                });
             }
         }
         self.held = kept;
@@ -103,7 +115,11 @@ impl Table {
     fn add(&mut self, mut lock: Lock) {
         self.cut(&lock);
         self.held.retain(|held| {
-            let alike = Lock { start: held.start, last: held.last, ..lock } == *held;
+            let alike = Lock {
+                start: held.start,
+                last: held.last,
+                ..lock
+            } == *held;
             let touches = held.start <= lock.last.saturating_add(1)
                 && lock.start <= held.last.saturating_add(1);
             if alike && touches {
@@ -171,7 +187,10 @@ pub fn take(lock: Lock, wait: bool) -> Result<()> {
         table.waiting.push((lock.owner, holder.owner));
         None
     });
-    TABLE.lock().waiting.retain(|(waiting, _)| *waiting != lock.owner);
+    TABLE
+        .lock()
+        .waiting
+        .retain(|(waiting, _)| *waiting != lock.owner);
     if changed {
         // An exclusive lock may have become a shared one.
         RELEASED.wake_all();
@@ -190,9 +209,9 @@ pub fn release(owner: Owner, file: Option<(u32, u64)>) {
     let gone = {
         let mut table = TABLE.lock();
         let before = table.held.len();
-        table.held.retain(|held| {
-            held.owner != owner || file.is_some_and(|file| file != held.file)
-        });
+        table
+            .held
+            .retain(|held| held.owner != owner || file.is_some_and(|file| file != held.file));
         table.held.len() != before
     };
     if gone {
@@ -206,11 +225,22 @@ mod tests {
 
     fn lock(owner: u64, exclusive: bool, start: u64, last: u64) -> Lock {
         let owner = Owner(0, owner);
-        Lock { family: Family::Range, file: (1, 1), owner, process: 1, exclusive, start, last }
+        Lock {
+            family: Family::Range,
+            file: (1, 1),
+            owner,
+            process: 1,
+            exclusive,
+            start,
+            last,
+        }
     }
 
     fn table() -> Table {
-        Table { held: Vec::new(), waiting: Vec::new() }
+        Table {
+            held: Vec::new(),
+            waiting: Vec::new(),
+        }
     }
 
     #[test]
@@ -231,7 +261,10 @@ mod tests {
         table.add(lock(1, false, 10, 19));
         assert_eq!(table.held, [lock(1, false, 0, 29)]);
         table.add(lock(1, true, 5, u64::MAX));
-        assert_eq!(table.held, [lock(1, false, 0, 4), lock(1, true, 5, u64::MAX)]);
+        assert_eq!(
+            table.held,
+            [lock(1, false, 0, 4), lock(1, true, 5, u64::MAX)]
+        );
     }
 
     #[test]

@@ -13,8 +13,12 @@ use super::tree::{Node, Tree};
 use crate::errno::Result;
 use crate::sync::Mutex;
 
-static FILES: FileSystem =
-    FileSystem { name: "tmpfs", magic: linux::TMPFS_MAGIC, device: 1, in_memory: true };
+static FILES: FileSystem = FileSystem {
+    name: "tmpfs",
+    magic: linux::TMPFS_MAGIC,
+    device: 1,
+    in_memory: true,
+};
 
 /// The directory that none of them is in.
 static ROOT: Mutex<Option<Arc<Node>>> = Mutex::new(None);
@@ -49,6 +53,9 @@ pub fn create(name: &[u8], sealable: bool, executable: bool) -> Result<Arc<OpenF
         node.allow_seals(if executable { 0 } else { linux::F_SEAL_EXEC });
     }
     let shown: Vec<u8> = [b"memfd:", name].concat();
-    let location = Location { inode: node.clone(), name: Some((root as Arc<dyn Inode>, shown)) };
+    let location = Location {
+        inode: node.clone(),
+        name: Some((root as Arc<dyn Inode>, shown)),
+    };
     Ok(OpenFile::new(node, linux::O_RDWR, Some(location)))
 }

@@ -33,13 +33,20 @@ pub fn set_root(root: Arc<dyn Inode>) {
 #[must_use]
 pub fn root() -> Arc<dyn Inode> {
     let root = ROOT.lock().clone();
-    let Some(root) = root else { unreachable!("no root yet") };
+    let Some(root) = root else {
+        unreachable!("no root yet")
+    };
     root
 }
 
 /// Lays the file system that `make` makes over a directory.
 pub fn add(point: Arc<dyn Inode>, path: &'static str, make: fn() -> Result<Arc<dyn Inode>>) {
-    MOUNTS.lock().push(Mount { point, path, make, root: None });
+    MOUNTS.lock().push(Mount {
+        point,
+        path,
+        make,
+        root: None,
+    });
 }
 
 /// What is seen of a directory: itself, or the root of what lies over it.
@@ -52,13 +59,18 @@ pub fn cross(directory: Arc<dyn Inode>) -> Result<Arc<dyn Inode>> {
         let mounts = MOUNTS.lock();
         match mounts.iter().find(|mount| same(&mount.point, &directory)) {
             None => return Ok(directory),
-            Some(Mount { root: Some(root), .. }) => return Ok(root.clone()),
+            Some(Mount {
+                root: Some(root), ..
+            }) => return Ok(root.clone()),
             Some(mount) => mount.make,
         }
     };
     let root = make()?;
     let mut mounts = MOUNTS.lock();
-    if let Some(mount) = mounts.iter_mut().find(|mount| same(&mount.point, &directory)) {
+    if let Some(mount) = mounts
+        .iter_mut()
+        .find(|mount| same(&mount.point, &directory))
+    {
         mount.root = Some(root.clone());
     }
     Ok(root)

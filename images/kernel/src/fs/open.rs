@@ -35,7 +35,11 @@ impl How {
 
     /// What it means to do, as [`permission`] has it.
     fn access(&self) -> u32 {
-        let truncates = if self.has(linux::O_TRUNC) { permission::WRITE } else { 0 };
+        let truncates = if self.has(linux::O_TRUNC) {
+            permission::WRITE
+        } else {
+            0
+        };
         truncates
             | match self.flags & linux::O_ACCMODE {
                 linux::O_RDONLY => permission::READ,
@@ -57,7 +61,11 @@ pub fn open(
     how: How,
 ) -> Result<Arc<OpenFile>> {
     let who = task::process().credentials();
-    let walk = Walk { root: context.root(), who: &who, resolve: how.resolve };
+    let walk = Walk {
+        root: context.root(),
+        who: &who,
+        resolve: how.resolve,
+    };
     let exclusive = how.has(linux::O_CREAT) && how.has(linux::O_EXCL) && !how.has(linux::O_PATH);
     let follow = !how.has(linux::O_NOFOLLOW) && !exclusive;
     let found = walk.walk(base, path, follow)?;
@@ -121,12 +129,7 @@ fn new_file(how: How, context: &FsContext, who: &Credentials) -> New<'static> {
     }
 }
 
-fn create(
-    found: Found,
-    how: How,
-    context: &FsContext,
-    who: &Credentials,
-) -> Result<Arc<OpenFile>> {
+fn create(found: Found, how: How, context: &FsContext, who: &Credentials) -> Result<Arc<OpenFile>> {
     if found.slash {
         return Err(Errno::EISDIR);
     }
@@ -138,7 +141,10 @@ fn create(
     let inode = found.directory.clone().create(&found.name, &new)?;
     // Whoever makes a file may use it, whatever its permissions are.
     let file = inode.clone().open(how.flags)?;
-    let location = Location { inode, name: Some((found.directory, found.name)) };
+    let location = Location {
+        inode,
+        name: Some((found.directory, found.name)),
+    };
     Ok(OpenFile::new(file, how.flags, Some(location)))
 }
 

@@ -19,17 +19,11 @@ use crate::mm::Pages;
 use crate::task;
 
 /// Flags that `F_SETFL` can change.
-const CHANGEABLE: u32 = linux::O_APPEND
-    | linux::O_NONBLOCK
-    | linux::O_DIRECT
-    | linux::O_NOATIME
-    | linux::FASYNC;
+const CHANGEABLE: u32 =
+    linux::O_APPEND | linux::O_NONBLOCK | linux::O_DIRECT | linux::O_NOATIME | linux::FASYNC;
 /// Flags that say how to open, not what is open.
-const ONLY_OPENING: u32 = linux::O_CREAT
-    | linux::O_EXCL
-    | linux::O_NOCTTY
-    | linux::O_TRUNC
-    | linux::O_CLOEXEC;
+const ONLY_OPENING: u32 =
+    linux::O_CREAT | linux::O_EXCL | linux::O_NOCTTY | linux::O_TRUNC | linux::O_CLOEXEC;
 
 /// An open file: a [`File`] with position and flags.
 pub struct OpenFile {
@@ -102,7 +96,10 @@ impl OpenFile {
 
     /// Changes the flags that can be changed.
     pub fn set_flags(&self, flags: u32) {
-        self.flags.store(self.flags() & !CHANGEABLE | flags & CHANGEABLE, Ordering::Relaxed);
+        self.flags.store(
+            self.flags() & !CHANGEABLE | flags & CHANGEABLE,
+            Ordering::Relaxed,
+        );
     }
 
     /// Whether it was opened with O_PATH.
@@ -126,7 +123,11 @@ impl OpenFile {
     /// Whether it may be written.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        !self.is_path() && matches!(self.flags() & linux::O_ACCMODE, linux::O_WRONLY | linux::O_RDWR)
+        !self.is_path()
+            && matches!(
+                self.flags() & linux::O_ACCMODE,
+                linux::O_WRONLY | linux::O_RDWR
+            )
     }
 
     /// Its attributes.
@@ -141,7 +142,9 @@ impl OpenFile {
     /// Whether it is a directory.
     #[must_use]
     pub fn is_directory(&self) -> bool {
-        self.location.as_ref().is_some_and(|location| location.inode.kind() == Kind::Directory)
+        self.location
+            .as_ref()
+            .is_some_and(|location| location.inode.kind() == Kind::Directory)
     }
 
     /// Does something as soon as it can be done, or fails with EAGAIN at once if `nonblocking`.
@@ -161,9 +164,11 @@ impl OpenFile {
         }
         loop {
             let queue = self.file.queue();
-            let done = task::wait(queue.as_slice(), self.file.deadline(), || match operation() {
-                Err(Errno::EAGAIN) => None,
-                result => Some(result),
+            let done = task::wait(queue.as_slice(), self.file.deadline(), || {
+                match operation() {
+                    Err(Errno::EAGAIN) => None,
+                    result => Some(result),
+                }
             });
             match done {
                 Ok(result) => return result,
@@ -188,7 +193,8 @@ impl OpenFile {
         }
         let position = self.position.load(Ordering::Relaxed);
         let read = self.file.read(position, sink)?;
-        self.position.store(position + read as u64, Ordering::Relaxed);
+        self.position
+            .store(position + read as u64, Ordering::Relaxed);
         Ok(read)
     }
 
@@ -226,8 +232,14 @@ impl OpenFile {
         }
         let position = self.position.load(Ordering::Relaxed);
         let append = self.has(linux::O_APPEND);
-        let written = self.file.write(if append { u64::MAX } else { position }, source)?;
-        let end = if append { self.file.size() } else { position + written as u64 };
+        let written = self
+            .file
+            .write(if append { u64::MAX } else { position }, source)?;
+        let end = if append {
+            self.file.size()
+        } else {
+            position + written as u64
+        };
         self.position.store(end, Ordering::Relaxed);
         Ok(written)
     }
@@ -261,7 +273,14 @@ impl OpenFile {
         if !self.file.is_seekable() {
             return Err(Errno::ESPIPE);
         }
-        self.file.write(if self.has(linux::O_APPEND) { u64::MAX } else { offset }, source)
+        self.file.write(
+            if self.has(linux::O_APPEND) {
+                u64::MAX
+            } else {
+                offset
+            },
+            source,
+        )
     }
 
     /// Where it stands.

@@ -84,7 +84,10 @@ impl Rest {
     fn next(&mut self) -> Option<(Vec<u8>, bool)> {
         self.skip_slashes();
         let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let len = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        let len = rest
+            .iter()
+            .position(|byte| *byte == b'/')
+            .unwrap_or(rest.len());
         let name = rest[..len].to_vec();
         self.at += len;
         let more = self.bytes[self.at..].iter().any(|byte| *byte != b'/');
@@ -98,7 +101,10 @@ impl Rest {
     /// Puts a link's target in place of the link.
     fn prepend(&mut self, mut target: Vec<u8>) {
         target.extend_from_slice(&self.bytes[self.at..]);
-        *self = Self { bytes: target, at: 0 };
+        *self = Self {
+            bytes: target,
+            at: 0,
+        };
     }
 }
 
@@ -116,8 +122,15 @@ impl Walk<'_> {
         if path.len() >= PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        let floor = if self.restricted() { base.clone() } else { self.root.clone() };
-        let mut rest = Rest { bytes: path.to_vec(), at: 0 };
+        let floor = if self.restricted() {
+            base.clone()
+        } else {
+            self.root.clone()
+        };
+        let mut rest = Rest {
+            bytes: path.to_vec(),
+            at: 0,
+        };
         let mut directory = self.start(base, path, &floor)?;
         let mut links = 0;
         let mut last = Last::Other;
@@ -127,7 +140,11 @@ impl Walk<'_> {
             }
             permission::search(&*directory, self.who)?;
             if name == b"." || name == b".." {
-                last = if name.len() == 1 { Last::Dot } else { Last::DotDot };
+                last = if name.len() == 1 {
+                    Last::Dot
+                } else {
+                    Last::DotDot
+                };
                 if last == Last::DotDot {
                     directory = self.up(directory, &floor)?;
                 }
@@ -141,7 +158,13 @@ impl Walk<'_> {
             let inode = match directory.clone().lookup(&name) {
                 Ok(inode) => inode,
                 Err(Errno::ENOENT) if !more => {
-                    return Ok(Found { directory, name, last: Last::Name, location: None, slash });
+                    return Ok(Found {
+                        directory,
+                        name,
+                        last: Last::Name,
+                        location: None,
+                        slash,
+                    });
                 }
                 Err(errno) => return Err(errno),
             };
@@ -194,7 +217,13 @@ impl Walk<'_> {
             return Err(Errno::ENOTDIR);
         }
         let location = Some(location);
-        Ok(Found { directory, name: Vec::new(), last: Last::Other, location, slash })
+        Ok(Found {
+            directory,
+            name: Vec::new(),
+            last: Last::Other,
+            location,
+            slash,
+        })
     }
 
     fn has(&self, flag: u32) -> bool {
@@ -225,7 +254,11 @@ impl Walk<'_> {
     fn up(&self, directory: Arc<dyn Inode>, floor: &Arc<dyn Inode>) -> Result<Arc<dyn Inode>> {
         if same(&directory, floor) {
             let leaves = self.has(linux::RESOLVE_BENEATH);
-            return if leaves { Err(Errno::EXDEV) } else { Ok(directory) };
+            return if leaves {
+                Err(Errno::EXDEV)
+            } else {
+                Ok(directory)
+            };
         }
         if same(&directory, &self.root) {
             return Ok(directory);

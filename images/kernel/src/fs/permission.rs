@@ -31,7 +31,11 @@ pub fn check(stat: &Stat, wanted: u32, who: &Credentials) -> Result<()> {
     } else {
         stat.mode & 7
     };
-    if wanted & !granted == 0 { Ok(()) } else { Err(Errno::EACCES) }
+    if wanted & !granted == 0 {
+        Ok(())
+    } else {
+        Err(Errno::EACCES)
+    }
 }
 
 /// As [`check`], for an inode.
@@ -53,7 +57,11 @@ pub fn check_inode(inode: &dyn Inode, wanted: u32, who: &Credentials) -> Result<
 ///
 /// EACCES.
 pub fn search(directory: &dyn Inode, who: &Credentials) -> Result<()> {
-    if who.is_root() { Ok(()) } else { check(&directory.stat(), EXECUTE, who) }
+    if who.is_root() {
+        Ok(())
+    } else {
+        check(&directory.stat(), EXECUTE, who)
+    }
 }
 
 /// Checks that names may be added to a directory.
@@ -62,7 +70,11 @@ pub fn search(directory: &dyn Inode, who: &Credentials) -> Result<()> {
 ///
 /// EACCES.
 pub fn add(directory: &dyn Inode, who: &Credentials) -> Result<()> {
-    if who.is_root() { Ok(()) } else { check(&directory.stat(), WRITE | EXECUTE, who) }
+    if who.is_root() {
+        Ok(())
+    } else {
+        check(&directory.stat(), WRITE | EXECUTE, who)
+    }
 }
 
 /// Checks that a name may be taken out of a directory, in which only owners may if it is sticky.
@@ -77,7 +89,11 @@ pub fn remove(directory: &dyn Inode, inode: &dyn Inode, who: &Credentials) -> Re
     let stat = directory.stat();
     check(&stat, WRITE | EXECUTE, who)?;
     let owns = stat.uid == who.euid || inode.stat().uid == who.euid;
-    if stat.mode & STICKY != 0 && !owns { Err(Errno::EPERM) } else { Ok(()) }
+    if stat.mode & STICKY != 0 && !owns {
+        Err(Errno::EPERM)
+    } else {
+        Ok(())
+    }
 }
 
 /// Checks that attributes may be changed: by the owner.
@@ -86,7 +102,11 @@ pub fn remove(directory: &dyn Inode, inode: &dyn Inode, who: &Credentials) -> Re
 ///
 /// EPERM.
 pub fn own(inode: &dyn Inode, who: &Credentials) -> Result<()> {
-    if who.is_root() || inode.stat().uid == who.euid { Ok(()) } else { Err(Errno::EPERM) }
+    if who.is_root() || inode.stat().uid == who.euid {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +114,11 @@ mod tests {
     use super::*;
 
     fn user(euid: u32, egid: u32) -> Credentials {
-        Credentials { euid, egid, ..Credentials::default() }
+        Credentials {
+            euid,
+            egid,
+            ..Credentials::default()
+        }
     }
 
     fn file(mode: u32) -> Stat {
@@ -107,13 +131,19 @@ mod tests {
     fn owner_bits_decide_for_the_owner_even_where_others_have_more() {
         assert_eq!(check(&file(0o077), READ, &user(10, 20)), Err(Errno::EACCES));
         assert_eq!(check(&file(0o070), READ | WRITE, &user(11, 20)), Ok(()));
-        assert_eq!(check(&file(0o074), WRITE, &user(11, 21)), Err(Errno::EACCES));
+        assert_eq!(
+            check(&file(0o074), WRITE, &user(11, 21)),
+            Err(Errno::EACCES)
+        );
     }
 
     #[test]
     fn superuser_needs_an_execute_bit_to_execute() {
         assert_eq!(check(&file(0), READ | WRITE, &user(0, 0)), Ok(()));
-        assert_eq!(check(&file(0o666), EXECUTE, &user(0, 0)), Err(Errno::EACCES));
+        assert_eq!(
+            check(&file(0o666), EXECUTE, &user(0, 0)),
+            Err(Errno::EACCES)
+        );
         assert_eq!(check(&file(0o601), EXECUTE, &user(0, 0)), Ok(()));
     }
 }

@@ -55,5 +55,7 @@ pub fn open_pidfd(ours: &Process, theirs: &Arc<Process>) -> Result<u32> {
 /// EBADF.
 pub fn pidfd_process(fd: i32) -> Result<Arc<Process>> {
     let file = task::process().files().get(fd)?;
-    file.downcast::<PidFd>().map(|pidfd| pidfd.0.clone()).ok_or(Errno::EBADF)
+    file.downcast::<PidFd>()
+        .map(|pidfd| pidfd.0.clone())
+        .ok_or(Errno::EBADF)
 }

@@ -59,7 +59,11 @@ impl Default for Pipe {
             for_readers: 0,
             for_writers: 0,
         };
-        Self { state: Mutex::new(state), changed: WaitQueue::new(), ino: anonymous::new_ino() }
+        Self {
+            state: Mutex::new(state),
+            changed: WaitQueue::new(),
+            ino: anonymous::new_ino(),
+        }
     }
 }
 
@@ -88,7 +92,11 @@ impl Pipe {
                 state.for_readers += 1;
             }
         });
-        Arc::new(PipeEnd { pipe: self.clone(), reads, writes })
+        Arc::new(PipeEnd {
+            pipe: self.clone(),
+            reads,
+            writes,
+        })
     }
 }
 
@@ -166,7 +174,11 @@ impl PipeEnd {
     /// EBUSY if more are in it, EPERM if it is too many, EINVAL if it is none.
     pub fn set_capacity(&self, capacity: usize) -> Result<usize> {
         if capacity > CAPACITY_MAX {
-            return Err(if capacity > 1 << 31 { Errno::EINVAL } else { Errno::EPERM });
+            return Err(if capacity > 1 << 31 {
+                Errno::EINVAL
+            } else {
+                Errno::EPERM
+            });
         }
         let capacity = capacity.max(ATOMIC).next_power_of_two();
         self.pipe.update(|state| {

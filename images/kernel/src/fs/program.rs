@@ -28,11 +28,17 @@ pub struct Program {
 /// As execve(2): EACCES if it is no regular file or must not be executed, ENOENT, ENOTDIR, ELOOP.
 pub fn open_executable(context: &FsContext, path: &[u8]) -> Result<Arc<Program>> {
     let who = task::process().credentials();
-    let walk = Walk { root: context.root(), who: &who, resolve: 0 };
+    let walk = Walk {
+        root: context.root(),
+        who: &who,
+        resolve: 0,
+    };
     let location = walk.walk(context.directory(), path, true)?.existing()?;
     check_executable(&*location.inode, &who)?;
     let file = location.inode.clone().open(linux::O_RDONLY)?;
-    Ok(Arc::new(Program { file: OpenFile::new(file, linux::O_RDONLY, Some(location)) }))
+    Ok(Arc::new(Program {
+        file: OpenFile::new(file, linux::O_RDONLY, Some(location)),
+    }))
 }
 
 /// Checks that something may be executed.
@@ -92,13 +98,19 @@ impl Program {
     ///
     /// ENODEV.
     pub fn pages(&self) -> Result<Arc<dyn Pages>> {
-        if self.file.file().is_mappable() { Ok(self.file.clone()) } else { Err(Errno::ENODEV) }
+        if self.file.file().is_mappable() {
+            Ok(self.file.clone())
+        } else {
+            Err(Errno::ENODEV)
+        }
     }
 
     /// Its path from the root of everything, links resolved.
     #[must_use]
     pub fn path(&self) -> Vec<u8> {
         let location = self.file.location();
-        location.map(|location| location.display(&mount::root())).unwrap_or_default()
+        location
+            .map(|location| location.display(&mount::root()))
+            .unwrap_or_default()
     }
 }

@@ -24,7 +24,11 @@ pub fn wait<T>(
         // What cannot be waited for tells so when it is asked.
         let _ = file.prepare();
     }
-    let queues: Vec<&WaitQueue> = files.iter().filter_map(|file| file.queue()).chain(also).collect();
+    let queues: Vec<&WaitQueue> = files
+        .iter()
+        .filter_map(|file| file.queue())
+        .chain(also)
+        .collect();
     loop {
         let own = files.iter().filter_map(|file| file.deadline()).min();
         let until = own.into_iter().chain(deadline).min();

@@ -15,10 +15,18 @@ use super::{FdTable, FsContext, device, mount, proc, stdio};
 use crate::errno::{Errno, Result};
 use crate::memory::image;
 
-static ROOT: FileSystem =
-    FileSystem { name: "overlay", magic: linux::OVERLAYFS_SUPER_MAGIC, device: 24, in_memory: true };
-static DEV: FileSystem =
-    FileSystem { name: "tmpfs", magic: linux::TMPFS_MAGIC, device: 5, in_memory: true };
+static ROOT: FileSystem = FileSystem {
+    name: "overlay",
+    magic: linux::OVERLAYFS_SUPER_MAGIC,
+    device: 24,
+    in_memory: true,
+};
+static DEV: FileSystem = FileSystem {
+    name: "tmpfs",
+    magic: linux::TMPFS_MAGIC,
+    device: 5,
+    in_memory: true,
+};
 
 /// Names in the root directory that are always there; all but the last are mounts.
 const ALWAYS: [&[u8]; 4] = [b"dev", b"proc", b"sys", b"tmp"];
@@ -61,15 +69,16 @@ pub(super) fn complete(directory: &Arc<dyn Inode>, name: Option<&[u8]>) -> Resul
 }
 
 /// The directory of this name, made if it is not there.
-fn find_or_make(
-    parent: &Arc<dyn Inode>,
-    name: &[u8],
-    permissions: u32,
-) -> Result<Arc<dyn Inode>> {
+fn find_or_make(parent: &Arc<dyn Inode>, name: &[u8], permissions: u32) -> Result<Arc<dyn Inode>> {
     match parent.clone().lookup(name) {
-        Err(Errno::ENOENT) => {
-            make(parent, name, Kind::Directory, permissions, Device::default(), b"")
-        }
+        Err(Errno::ENOENT) => make(
+            parent,
+            name,
+            Kind::Directory,
+            permissions,
+            Device::default(),
+            b"",
+        ),
         Ok(found) if found.kind() != Kind::Directory => Err(Errno::ENOTDIR),
         found => found,
     }
@@ -83,7 +92,17 @@ fn make(
     rdev: Device,
     target: &[u8],
 ) -> Result<Arc<dyn Inode>> {
-    parent.clone().create(name, &New { kind, permissions, uid: 0, gid: 0, rdev, target })
+    parent.clone().create(
+        name,
+        &New {
+            kind,
+            permissions,
+            uid: 0,
+            gid: 0,
+            rdev,
+            target,
+        },
+    )
 }
 
 /// What is in `/dev`.
@@ -110,8 +129,22 @@ fn devices() -> Result<Arc<dyn Inode>> {
     for (name, target) in links {
         make(&root, name, Kind::Symlink, 0o777, Device::default(), target)?;
     }
-    make(&root, b"shm", Kind::Directory, 0o1777, Device::default(), b"")?;
-    make(&root, b"pts", Kind::Directory, 0o755, Device::default(), b"")?;
+    make(
+        &root,
+        b"shm",
+        Kind::Directory,
+        0o1777,
+        Device::default(),
+        b"",
+    )?;
+    make(
+        &root,
+        b"pts",
+        Kind::Directory,
+        0o755,
+        Device::default(),
+        b"",
+    )?;
     Ok(root)
 }
 

@@ -84,7 +84,10 @@ impl Timestamp {
             return Self::default();
         }
         let ns = time::realtime();
-        Self { seconds: (ns / 1_000_000_000) as i64, nanos: (ns % 1_000_000_000) as u32 }
+        Self {
+            seconds: (ns / 1_000_000_000) as i64,
+            nanos: (ns % 1_000_000_000) as u32,
+        }
     }
 }
 
@@ -102,7 +105,10 @@ impl Device {
     #[must_use]
     pub const fn decode(number: u64) -> Self {
         let number = number as u32;
-        Self { major: number >> 8 & 0xfff, minor: number & 0xff | number >> 12 & 0xf_ff00 }
+        Self {
+            major: number >> 8 & 0xfff,
+            minor: number & 0xff | number >> 12 & 0xf_ff00,
+        }
     }
 
     /// The inverse of [`Device::decode`].
@@ -147,7 +153,10 @@ impl Stat {
     /// A file without content, of the superuser, from the start of time.
     #[must_use]
     pub const fn new(device: u32, ino: u64, mode: u32) -> Self {
-        let epoch = Timestamp { seconds: 0, nanos: 0 };
+        let epoch = Timestamp {
+            seconds: 0,
+            nanos: 0,
+        };
         Self {
             device,
             ino,

@@ -42,7 +42,11 @@ impl Input {
     #[must_use]
     pub fn new() -> Self {
         let (state, opened) = (Mutex::new(State::Closed), WaitQueue::new());
-        Self { state, opened, ino: anonymous::new_ino() }
+        Self {
+            state,
+            opened,
+            ino: anonymous::new_ino(),
+        }
     }
 
     fn stream(&self) -> Option<&'static Incoming> {
@@ -96,7 +100,9 @@ impl File for Input {
     }
 
     fn poll(&self) -> Events {
-        let Some(stream) = self.stream() else { return Events::ERR };
+        let Some(stream) = self.stream() else {
+            return Events::ERR;
+        };
         let mut events = Events::empty();
         events.set(Events::READ, stream.available() > 0);
         events.set(Events::HUP, stream.has_ended());
@@ -137,13 +143,19 @@ impl Output {
     /// Standard output.
     #[must_use]
     pub fn stdout() -> Self {
-        Self { channel: channel::STDOUT, ino: anonymous::new_ino() }
+        Self {
+            channel: channel::STDOUT,
+            ino: anonymous::new_ino(),
+        }
     }
 
     /// Standard error.
     #[must_use]
     pub fn stderr() -> Self {
-        Self { channel: channel::STDERR, ino: anonymous::new_ino() }
+        Self {
+            channel: channel::STDERR,
+            ino: anonymous::new_ino(),
+        }
     }
 }
 
@@ -162,7 +174,11 @@ impl File for Output {
     }
 
     fn poll(&self) -> Events {
-        if console::has_room() { Events::WRITE } else { Events::empty() }
+        if console::has_room() {
+            Events::WRITE
+        } else {
+            Events::empty()
+        }
     }
 
     fn queue(&self) -> Option<&WaitQueue> {

@@ -50,7 +50,11 @@ impl TimerFd {
     /// A timer that is not armed.
     #[must_use]
     pub fn new(realtime: bool) -> Self {
-        Self { state: Mutex::default(), realtime, changed: WaitQueue::new() }
+        Self {
+            state: Mutex::default(),
+            realtime,
+            changed: WaitQueue::new(),
+        }
     }
 
     /// Arms it (with `first` ns from now, or at that time of its clock if `absolute`), or disarms
@@ -68,7 +72,11 @@ impl TimerFd {
         };
         {
             let mut state = self.state.lock();
-            *state = State { next, interval, armed: state.armed + 1 };
+            *state = State {
+                next,
+                interval,
+                armed: state.armed + 1,
+            };
         }
         self.changed.wake_all();
     }
@@ -104,16 +112,21 @@ impl File for TimerFd {
                 return Err(Errno::EAGAIN);
             }
             let repeats = state.interval > 0;
-            state.next = state.next.filter(|_| repeats).map(|next| {
-                next.saturating_add(expired.saturating_mul(state.interval))
-            });
+            state.next = state
+                .next
+                .filter(|_| repeats)
+                .map(|next| next.saturating_add(expired.saturating_mul(state.interval)));
             expired
         };
         sink.write(&expired.to_le_bytes())
     }
 
     fn poll(&self) -> Events {
-        if self.state.lock().expired() > 0 { Events::IN } else { Events::empty() }
+        if self.state.lock().expired() > 0 {
+            Events::IN
+        } else {
+            Events::empty()
+        }
     }
 
     fn queue(&self) -> Option<&WaitQueue> {

@@ -1,6 +1,5 @@
 //! Attributes of files: looking at them, checking access, changing them.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
@@ -39,7 +38,12 @@ pub fn newfstatat(directory: Fd, path: Path, into: Address, flags: u32) -> Answe
         return Err(Errno::EINVAL);
     }
     let path = lookup::path(path)?;
-    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    let location = find(
+        directory,
+        &path,
+        flags,
+        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
+    )?;
     user::write(into.0, &location.inode.stat().to_stat())?;
     Ok(0)
 }
@@ -54,8 +58,17 @@ pub fn statx(directory: Fd, path: Path, flags: u32, mask: u32, into: Address) ->
         return Err(Errno::EINVAL);
     }
     let null = path.0 == 0 && flags & linux::AT_EMPTY_PATH != 0;
-    let path = if null { Vec::new() } else { lookup::path(path)? };
-    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    let path = if null {
+        Vec::new()
+    } else {
+        lookup::path(path)?
+    };
+    let location = find(
+        directory,
+        &path,
+        flags,
+        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
+    )?;
     user::write(into.0, &location.inode.stat().to_statx())?;
     Ok(0)
 }
@@ -67,7 +80,12 @@ pub fn faccessat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
         return Err(Errno::EINVAL);
     }
     let path = lookup::path(path)?;
-    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    let location = find(
+        directory,
+        &path,
+        flags,
+        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
+    )?;
     let mut who = task::process().credentials();
     if flags & linux::AT_EACCESS == 0 {
         (who.euid, who.egid) = (who.uid, who.gid);
@@ -89,7 +107,7 @@ pub fn access(path: Path, mode: u32) -> Answer {
 }
 
 /// What a descriptor's calls change.
-fn changeable(fd: Fd) -> Result<Location> {
+pub(super) fn changeable(fd: Fd) -> Result<Location> {
     usable_file(fd)?.location().cloned().ok_or(Errno::EPERM)
 }
 
@@ -103,7 +121,10 @@ fn change_mode(inode: &dyn Inode, mode: u32) -> Answer {
     if !who.is_root() && !who.in_group(inode.stat().gid) {
         permissions &= !linux::S_ISGID;
     }
-    inode.change(&Change { permissions: Some(permissions), ..Change::default() })?;
+    inode.change(&Change {
+        permissions: Some(permissions),
+        ..Change::default()
+    })?;
     Ok(0)
 }
 
@@ -118,7 +139,12 @@ pub fn fchmodat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
         return Err(Errno::EINVAL);
     }
     let path = lookup::path(path)?;
-    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    let location = find(
+        directory,
+        &path,
+        flags,
+        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
+    )?;
     change_mode(&*location.inode, mode)
 }
 
@@ -152,7 +178,12 @@ fn change_owner(inode: &dyn Inode, uid: u32, gid: u32) -> Answer {
         }
     }
     let permissions = Some(stat.mode & 0o7777 & !lost);
-    inode.change(&Change { permissions, uid, gid, ..Change::default() })?;
+    inode.change(&Change {
+        permissions,
+        uid,
+        gid,
+        ..Change::default()
+    })?;
     Ok(0)
 }
 
@@ -167,7 +198,12 @@ pub fn fchownat(directory: Fd, path: Path, uid: u32, gid: u32, flags: u32) -> An
         return Err(Errno::EINVAL);
     }
     let path = lookup::path(path)?;
-    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    let location = find(
+        directory,
+        &path,
+        flags,
+        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
+    )?;
     change_owner(&*location.inode, uid, gid)
 }
 
@@ -208,9 +244,10 @@ fn read_moments(times: Address) -> Result<[Moment; 2]> {
         Ok(match nanos {
             nanos if nanos == i64::from(linux::UTIME_NOW) => Moment::Now,
             nanos if nanos == i64::from(linux::UTIME_OMIT) => Moment::Omit,
-            nanos if (0..SECOND as i64).contains(&nanos) => {
-                Moment::At(Timestamp { seconds, nanos: nanos as u32 })
-            }
+            nanos if (0..SECOND as i64).contains(&nanos) => Moment::At(Timestamp {
+                seconds,
+                nanos: nanos as u32,
+            }),
             _ => return Err(Errno::EINVAL),
         })
     };
@@ -227,7 +264,10 @@ fn read_old_moments(times: Address) -> Result<[Moment; 2]> {
         if !(0..1_000_000).contains(&micros) {
             return Err(Errno::EINVAL);
         }
-        Ok(Moment::At(Timestamp { seconds, nanos: micros as u32 * 1000 }))
+        Ok(Moment::At(Timestamp {
+            seconds,
+            nanos: micros as u32 * 1000,
+        }))
     };
     Ok([read(0)?, read(1)?])
 }
@@ -245,7 +285,11 @@ fn set_times(inode: &dyn Inode, [atime, mtime]: [Moment; 2]) -> Answer {
         permission::check(&inode.stat(), permission::WRITE, &who)?;
     }
     let (atime, mtime) = (atime.resolve(), mtime.resolve());
-    inode.change(&Change { atime, mtime, ..Change::default() })?;
+    inode.change(&Change {
+        atime,
+        mtime,
+        ..Change::default()
+    })?;
     Ok(0)
 }
 
@@ -262,7 +306,12 @@ pub fn utimensat(directory: Fd, path: Path, times: Address, flags: u32) -> Answe
         return set_times(&*changeable(directory)?.inode, moments);
     }
     let path = lookup::path(path)?;
-    let location = find(directory, &path, flags, flags & linux::AT_SYMLINK_NOFOLLOW == 0)?;
+    let location = find(
+        directory,
+        &path,
+        flags,
+        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
+    )?;
     set_times(&*location.inode, moments)
 }
 
@@ -337,170 +386,8 @@ pub fn statfs(path: Path, into: Address) -> Answer {
 /// fstatfs(2).
 pub fn fstatfs(fd: Fd, into: Address) -> Answer {
     let file = file(fd)?;
-    tell_filesystem(crate::fs::anonymous::location(&file).inode.filesystem(), into)
-}
-
-/// The name of an extended attribute, of a kind that files here have.
-fn xattr_name(name: Path) -> Result<Vec<u8>> {
-    let name = user::string(name.0, linux::XATTR_NAME_MAX as usize).map_err(|errno| match errno {
-        Errno::ENAMETOOLONG => Errno::ERANGE,
-        errno => errno,
-    })?;
-    if name.is_empty() {
-        return Err(Errno::ERANGE);
-    }
-    Ok(name)
-}
-
-/// Whether a name is of the program's own kind, or the superuser's.
-fn check_xattr_kind(name: &[u8], inode: &dyn Inode) -> Result<()> {
-    let user = name.starts_with(b"user.");
-    if user && !matches!(inode.kind(), Kind::Regular | Kind::Directory) {
-        return Err(Errno::EPERM);
-    }
-    let known = user || name.starts_with(b"trusted.") || name.starts_with(b"security.");
-    if known { Ok(()) } else { Err(Errno::EOPNOTSUPP) }
-}
-
-fn set_xattr(inode: &dyn Inode, name: Path, value: Address, size: usize, flags: u32) -> Answer {
-    if flags & !(linux::XATTR_CREATE | linux::XATTR_REPLACE) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let name = xattr_name(name)?;
-    if size > linux::XATTR_SIZE_MAX as usize {
-        return Err(Errno::E2BIG);
-    }
-    let mut bytes = vec![0; size];
-    user::copy_in(value.0, &mut bytes)?;
-    check_xattr_kind(&name, inode)?;
-    may_change_xattr(&name, inode)?;
-    let exists = match inode.xattr(&name) {
-        Ok(_) => true,
-        Err(Errno::ENODATA) => false,
-        Err(errno) => return Err(errno),
-    };
-    match flags {
-        linux::XATTR_CREATE if exists => return Err(Errno::EEXIST),
-        linux::XATTR_REPLACE if !exists => return Err(Errno::ENODATA),
-        _ => inode.set_xattr(&name, Some(&bytes))?,
-    }
-    Ok(0)
-}
-
-fn may_change_xattr(name: &[u8], inode: &dyn Inode) -> Result<()> {
-    let who = task::process().credentials();
-    if name.starts_with(b"user.") {
-        permission::check_inode(inode, permission::WRITE, &who)
-    } else if who.is_root() {
-        Ok(())
-    } else {
-        Err(Errno::EPERM)
-    }
-}
-
-/// setxattr(2).
-pub fn setxattr(path: Path, name: Path, value: Address, size: usize, flags: u32) -> Answer {
-    let location = find(HERE, &lookup::path(path)?, 0, true)?;
-    set_xattr(&*location.inode, name, value, size, flags)
-}
-
-/// lsetxattr(2).
-pub fn lsetxattr(path: Path, name: Path, value: Address, size: usize, flags: u32) -> Answer {
-    let location = find(HERE, &lookup::path(path)?, 0, false)?;
-    set_xattr(&*location.inode, name, value, size, flags)
-}
-
-/// fsetxattr(2).
-pub fn fsetxattr(fd: Fd, name: Path, value: Address, size: usize, flags: u32) -> Answer {
-    set_xattr(&*changeable(fd)?.inode, name, value, size, flags)
-}
-
-/// Gives bytes to a program that may only ask how many there are.
-fn give(bytes: &[u8], into: Address, size: usize) -> Answer {
-    if size > 0 {
-        if bytes.len() > size {
-            return Err(Errno::ERANGE);
-        }
-        user::copy_out(into.0, bytes)?;
-    }
-    Ok(bytes.len() as u64)
-}
-
-fn tell_xattr(inode: &dyn Inode, name: Path, into: Address, size: usize) -> Answer {
-    let name = xattr_name(name)?;
-    if name.starts_with(b"user.") && !matches!(inode.kind(), Kind::Regular | Kind::Directory) {
-        return Err(Errno::ENODATA);
-    }
-    check_xattr_kind(&name, inode)?;
-    if name.starts_with(b"user.") {
-        permission::check_inode(inode, permission::READ, &task::process().credentials())?;
-    }
-    give(&inode.xattr(&name)?, into, size)
-}
-
-/// getxattr(2).
-pub fn getxattr(path: Path, name: Path, into: Address, size: usize) -> Answer {
-    let location = find(HERE, &lookup::path(path)?, 0, true)?;
-    tell_xattr(&*location.inode, name, into, size)
-}
-
-/// lgetxattr(2).
-pub fn lgetxattr(path: Path, name: Path, into: Address, size: usize) -> Answer {
-    let location = find(HERE, &lookup::path(path)?, 0, false)?;
-    tell_xattr(&*location.inode, name, into, size)
-}
-
-/// fgetxattr(2).
-pub fn fgetxattr(fd: Fd, name: Path, into: Address, size: usize) -> Answer {
-    let file = usable_file(fd)?;
-    let location = crate::fs::anonymous::location(&file);
-    tell_xattr(&*location.inode, name, into, size)
-}
-
-fn list_xattrs(inode: &dyn Inode, into: Address, size: usize) -> Answer {
-    let mut list = Vec::new();
-    for name in inode.xattr_names()? {
-        list.extend_from_slice(&name);
-        list.push(0);
-    }
-    give(&list, into, size)
-}
-
-/// listxattr(2).
-pub fn listxattr(path: Path, into: Address, size: usize) -> Answer {
-    list_xattrs(&*find(HERE, &lookup::path(path)?, 0, true)?.inode, into, size)
-}
-
-/// llistxattr(2).
-pub fn llistxattr(path: Path, into: Address, size: usize) -> Answer {
-    list_xattrs(&*find(HERE, &lookup::path(path)?, 0, false)?.inode, into, size)
-}
-
-/// flistxattr(2).
-pub fn flistxattr(fd: Fd, into: Address, size: usize) -> Answer {
-    let file = usable_file(fd)?;
-    list_xattrs(&*crate::fs::anonymous::location(&file).inode, into, size)
-}
-
-fn remove_xattr(inode: &dyn Inode, name: Path) -> Answer {
-    let name = xattr_name(name)?;
-    check_xattr_kind(&name, inode)?;
-    may_change_xattr(&name, inode)?;
-    inode.set_xattr(&name, None)?;
-    Ok(0)
-}
-
-/// removexattr(2).
-pub fn removexattr(path: Path, name: Path) -> Answer {
-    remove_xattr(&*find(HERE, &lookup::path(path)?, 0, true)?.inode, name)
-}
-
-/// lremovexattr(2).
-pub fn lremovexattr(path: Path, name: Path) -> Answer {
-    remove_xattr(&*find(HERE, &lookup::path(path)?, 0, false)?.inode, name)
-}
-
-/// fremovexattr(2).
-pub fn fremovexattr(fd: Fd, name: Path) -> Answer {
-    remove_xattr(&*changeable(fd)?.inode, name)
+    tell_filesystem(
+        crate::fs::anonymous::location(&file).inode.filesystem(),
+        into,
+    )
 }

@@ -50,7 +50,9 @@ fn limit() -> u64 {
 
 fn duplicate(fd: Fd, from: usize, close_on_exec: bool) -> Answer {
     let files = task::process().files();
-    files.install_from(from, files.get(fd.0)?, close_on_exec, limit()).map(u64::from)
+    files
+        .install_from(from, files.get(fd.0)?, close_on_exec, limit())
+        .map(u64::from)
 }
 
 /// dup(2).
@@ -74,7 +76,12 @@ pub fn dup3(old: Fd, new: Fd, flags: u32) -> Answer {
         return Err(Errno::EINVAL);
     }
     let files = task::process().files();
-    files.replace(new.0, files.get(old.0)?, flags & linux::O_CLOEXEC != 0, limit())?;
+    files.replace(
+        new.0,
+        files.get(old.0)?,
+        flags & linux::O_CLOEXEC != 0,
+        limit(),
+    )?;
     Ok(new.0 as u64)
 }
 
@@ -172,7 +179,11 @@ fn range(file: &OpenFile, request: &linux::flock) -> Result<(u64, u64)> {
         len => (start.checked_add(len).ok_or(Errno::EINVAL)?, start - 1),
     };
     let valid = start >= 0 && last >= start;
-    if valid { Ok((start as u64, last as u64)) } else { Err(Errno::EINVAL) }
+    if valid {
+        Ok((start as u64, last as u64))
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 fn record_lock(file: &Arc<OpenFile>, command: u32, at: Address, owner: Owner) -> Answer {
@@ -187,13 +198,24 @@ fn record_lock(file: &Arc<OpenFile>, command: u32, at: Address, owner: Owner) ->
         linux::F_WRLCK => true,
         _ => return Err(Errno::EINVAL),
     };
-    let process = if of_file { -1 } else { task::process().id() as i32 };
+    let process = if of_file {
+        -1
+    } else {
+        task::process().id() as i32
+    };
     let identity = match file.location() {
         Some(location) => location.inode.identity(),
         None => return Err(Errno::EINVAL),
     };
-    let lock =
-        Lock { family: Family::Range, file: identity, owner, process, exclusive, start, last };
+    let lock = Lock {
+        family: Family::Range,
+        file: identity,
+        owner,
+        process,
+        exclusive,
+        start,
+        last,
+    };
     if command == linux::F_GETLK {
         return tell_conflict(&mut request, &lock, at);
     }
@@ -218,12 +240,20 @@ fn tell_conflict(request: &mut linux::flock, wanted: &Lock, at: Address) -> Answ
     match lock::conflict(wanted) {
         None => request.l_type = linux::F_UNLCK as i16,
         Some(held) => {
-            let kind = if held.exclusive { linux::F_WRLCK } else { linux::F_RDLCK };
+            let kind = if held.exclusive {
+                linux::F_WRLCK
+            } else {
+                linux::F_RDLCK
+            };
             request.l_type = kind as i16;
             request.l_whence = linux::SEEK_SET as i16;
             request.l_start = held.start as i64;
             let to_end = held.last == i64::MAX as u64;
-            request.l_len = if to_end { 0 } else { (held.last - held.start + 1) as i64 };
+            request.l_len = if to_end {
+                0
+            } else {
+                (held.last - held.start + 1) as i64
+            };
             request.l_pid = held.process;
         }
     }

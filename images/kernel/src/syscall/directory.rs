@@ -101,16 +101,34 @@ fn make(directory: Fd, path: Path, kind: Kind, mode: u32, rdev: Device, target: 
     let process = task::process();
     let who = process.credentials();
     permission::add(&*found.directory, &who)?;
-    let mask = if kind == Kind::Symlink { 0 } else { process.context().umask() };
+    let mask = if kind == Kind::Symlink {
+        0
+    } else {
+        process.context().umask()
+    };
     let permissions = mode & !mask;
-    let new = New { kind, permissions, uid: who.euid, gid: who.egid, rdev, target };
+    let new = New {
+        kind,
+        permissions,
+        uid: who.euid,
+        gid: who.egid,
+        rdev,
+        target,
+    };
     found.directory.create(&found.name, &new)?;
     Ok(0)
 }
 
 /// mkdirat(2).
 pub fn mkdirat(directory: Fd, path: Path, mode: u32) -> Answer {
-    make(directory, path, Kind::Directory, mode & 0o1777, Device::default(), b"")
+    make(
+        directory,
+        path,
+        Kind::Directory,
+        mode & 0o1777,
+        Device::default(),
+        b"",
+    )
 }
 
 /// mkdir(2).
@@ -120,14 +138,25 @@ pub fn mkdir(path: Path, mode: u32) -> Answer {
 
 /// mknodat(2).
 pub fn mknodat(directory: Fd, path: Path, mode: u32, device: u64) -> Answer {
-    let kind = if mode & linux::S_IFMT == 0 { Some(Kind::Regular) } else { Kind::of_mode(mode) };
+    let kind = if mode & linux::S_IFMT == 0 {
+        Some(Kind::Regular)
+    } else {
+        Kind::of_mode(mode)
+    };
     let device = match kind {
         Some(Kind::CharDevice | Kind::BlockDevice) => Device::decode(device),
         Some(Kind::Regular | Kind::Fifo | Kind::Socket) => Device::default(),
         Some(Kind::Directory) => return Err(Errno::EPERM),
         Some(Kind::Symlink) | None => return Err(Errno::EINVAL),
     };
-    make(directory, path, kind.unwrap_or(Kind::Regular), mode & 0o7777, device, b"")
+    make(
+        directory,
+        path,
+        kind.unwrap_or(Kind::Regular),
+        mode & 0o7777,
+        device,
+        b"",
+    )
 }
 
 /// mknod(2).
@@ -141,7 +170,14 @@ pub fn symlinkat(target: Path, directory: Fd, path: Path) -> Answer {
     if target.is_empty() {
         return Err(Errno::ENOENT);
     }
-    make(directory, path, Kind::Symlink, 0o777, Device::default(), &target)
+    make(
+        directory,
+        path,
+        Kind::Symlink,
+        0o777,
+        Device::default(),
+        &target,
+    )
 }
 
 /// symlink(2).
@@ -150,18 +186,17 @@ pub fn symlink(target: Path, path: Path) -> Answer {
 }
 
 /// linkat(2).
-pub fn linkat(
-    old_directory: Fd,
-    old: Path,
-    new_directory: Fd,
-    new: Path,
-    flags: u32,
-) -> Answer {
+pub fn linkat(old_directory: Fd, old: Path, new_directory: Fd, new: Path, flags: u32) -> Answer {
     if flags & !(linux::AT_SYMLINK_FOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
     let (old, new) = (lookup::path(old)?, lookup::path(new)?);
-    let old = find(old_directory, &old, flags, flags & linux::AT_SYMLINK_FOLLOW != 0)?;
+    let old = find(
+        old_directory,
+        &old,
+        flags,
+        flags & linux::AT_SYMLINK_FOLLOW != 0,
+    )?;
     let found = walk(new_directory, &new, false)?;
     if found.location.is_some() {
         return Err(Errno::EEXIST);
@@ -188,7 +223,11 @@ fn removable(found: Found) -> Result<(Found, Location)> {
     if mount::is_root(&location.inode) {
         return Err(Errno::EBUSY);
     }
-    permission::remove(&*found.directory, &*location.inode, &task::process().credentials())?;
+    permission::remove(
+        &*found.directory,
+        &*location.inode,
+        &task::process().credentials(),
+    )?;
     Ok((found, location))
 }
 
@@ -218,7 +257,10 @@ pub fn unlinkat(directory: Fd, path: Path, flags: u32) -> Answer {
 
 /// A path without the slashes at its end.
 fn trimmed(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|byte| *byte != b'/').map_or(path.len().min(1), |at| at + 1);
+    let end = path
+        .iter()
+        .rposition(|byte| *byte != b'/')
+        .map_or(path.len().min(1), |at| at + 1);
     &path[..end]
 }
 
@@ -233,13 +275,7 @@ pub fn rmdir(path: Path) -> Answer {
 }
 
 /// renameat2(2).
-pub fn renameat2(
-    old_directory: Fd,
-    old: Path,
-    new_directory: Fd,
-    new: Path,
-    flags: u32,
-) -> Answer {
+pub fn renameat2(old_directory: Fd, old: Path, new_directory: Fd, new: Path, flags: u32) -> Answer {
     let replace = match flags {
         0 => Replace::Yes,
         linux::RENAME_NOREPLACE => Replace::No,
@@ -261,8 +297,13 @@ pub fn renameat2(
         return Err(Errno::ENOTDIR);
     }
     permission::add(&*new.directory, &task::process().credentials())?;
-    let new = if new.location.is_some() { removable(new)?.0 } else { new };
-    old.directory.rename(&old.name, new.directory, &new.name, replace)?;
+    let new = if new.location.is_some() {
+        removable(new)?.0
+    } else {
+        new
+    };
+    old.directory
+        .rename(&old.name, new.directory, &new.name, replace)?;
     Ok(0)
 }
 
@@ -278,7 +319,10 @@ pub fn rename(old: Path, new: Path) -> Answer {
 
 /// readlinkat(2).
 pub fn readlinkat(directory: Fd, path: Path, buffer: Address, len: i32) -> Answer {
-    let len = usize::try_from(len).ok().filter(|len| *len > 0).ok_or(Errno::EINVAL)?;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|len| *len > 0)
+        .ok_or(Errno::EINVAL)?;
     let path = lookup::path(path)?;
     // An empty path means the descriptor's own link.
     let location = find(directory, &path, linux::AT_EMPTY_PATH, false)?;
@@ -308,14 +352,18 @@ fn searchable(location: Location) -> Result<Location> {
 /// chdir(2).
 pub fn chdir(path: Path) -> Answer {
     let location = walk(HERE, &lookup::path(path)?, true)?.existing()?;
-    task::process().context().set_directory(searchable(location)?.inode);
+    task::process()
+        .context()
+        .set_directory(searchable(location)?.inode);
     Ok(0)
 }
 
 /// fchdir(2).
 pub fn fchdir(fd: Fd) -> Answer {
     let location = file(fd)?.location().cloned().ok_or(Errno::ENOTDIR)?;
-    task::process().context().set_directory(searchable(location)?.inode);
+    task::process()
+        .context()
+        .set_directory(searchable(location)?.inode);
     Ok(0)
 }
 
@@ -356,11 +404,19 @@ mod tests {
 
     #[test]
     fn entries_are_packed_as_linux_has_them() {
-        let entry = DirEntry { ino: 7, kind: Kind::Directory, name: b"abcd", next: 9 };
+        let entry = DirEntry {
+            ino: 7,
+            kind: Kind::Directory,
+            name: b"abcd",
+            next: 9,
+        };
         let mut packed = Vec::new();
         pack(&entry, &mut packed);
         assert_eq!(packed.len(), 24);
-        assert_eq!(packed[..18], [7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 24, 0]);
+        assert_eq!(
+            packed[..18],
+            [7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 24, 0]
+        );
         assert_eq!(packed[18..], *b"\x04abcd\0");
         packed.clear();
         pack_old(&entry, &mut packed);
@@ -370,7 +426,12 @@ mod tests {
 
     #[test]
     fn a_name_that_fills_its_record_still_ends_in_nul() {
-        let entry = DirEntry { ino: 1, kind: Kind::Regular, name: b"abcde", next: 1 };
+        let entry = DirEntry {
+            ino: 1,
+            kind: Kind::Regular,
+            name: b"abcde",
+            next: 1,
+        };
         let mut packed = Vec::new();
         pack(&entry, &mut packed);
         assert_eq!((packed.len(), packed[24]), (32, 0));

@@ -24,7 +24,10 @@ pub fn eventfd2(count: u32, flags: u32) -> Answer {
     }
     let event = EventFd::new(count.into(), flags & linux::EFD_SEMAPHORE != 0);
     let status = linux::O_RDWR | flags & linux::EFD_NONBLOCK;
-    install(OpenFile::new(Arc::new(event), status, None), flags & linux::EFD_CLOEXEC != 0)
+    install(
+        OpenFile::new(Arc::new(event), status, None),
+        flags & linux::EFD_CLOEXEC != 0,
+    )
 }
 
 /// eventfd(2).
@@ -56,12 +59,18 @@ fn nanoseconds(time: &__kernel_timespec) -> Result<u64> {
 }
 
 fn timespec(ns: u64) -> __kernel_timespec {
-    __kernel_timespec { tv_sec: (ns / SECOND) as i64, tv_nsec: (ns % SECOND) as i64 }
+    __kernel_timespec {
+        tv_sec: (ns / SECOND) as i64,
+        tv_nsec: (ns % SECOND) as i64,
+    }
 }
 
 fn tell(timer: &TimerFd, into: Address) -> Result<()> {
     let (left, interval) = timer.get();
-    let told = __kernel_itimerspec { it_interval: timespec(interval), it_value: timespec(left) };
+    let told = __kernel_itimerspec {
+        it_interval: timespec(interval),
+        it_value: timespec(left),
+    };
     user::write(into.0, &told)
 }
 
@@ -90,7 +99,10 @@ pub fn timerfd_gettime(fd: Fd, into: Address) -> Answer {
 
 /// pidfd_open(2).
 pub fn pidfd_open(id: i32, flags: u32) -> Answer {
-    let id = u32::try_from(id).ok().filter(|id| *id > 0).ok_or(Errno::EINVAL)?;
+    let id = u32::try_from(id)
+        .ok()
+        .filter(|id| *id > 0)
+        .ok_or(Errno::EINVAL)?;
     if flags & !linux::O_NONBLOCK != 0 {
         return Err(Errno::EINVAL);
     }

@@ -154,7 +154,11 @@ pub fn lseek(fd: Fd, offset: i64, whence: u32) -> Answer {
 /// A regular file that is open for writing.
 fn writable(fd: Fd) -> Result<alloc::sync::Arc<OpenFile>> {
     let file = usable_file(fd)?;
-    if file.is_writable() { Ok(file) } else { Err(Errno::EBADF) }
+    if file.is_writable() {
+        Ok(file)
+    } else {
+        Err(Errno::EBADF)
+    }
 }
 
 /// ftruncate(2).
@@ -184,7 +188,11 @@ pub fn fallocate(fd: Fd, mode: u32, at: i64, len: i64) -> Answer {
 /// fsync(2), fdatasync(2), syncfs(2): there is no disk that could lag behind.
 pub fn fsync(fd: Fd) -> Answer {
     let file = usable_file(fd)?;
-    if file.location().is_none() { Err(Errno::EINVAL) } else { Ok(0) }
+    if file.location().is_none() {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(0)
+    }
 }
 
 /// syncfs(2).
@@ -204,7 +212,11 @@ pub fn sync_file_range(fd: Fd, at: i64, len: i64, flags: u32) -> Answer {
     if at < 0 || len < 0 || flags & !7 != 0 {
         return Err(Errno::EINVAL);
     }
-    if file.file().is_seekable() { Ok(0) } else { Err(Errno::ESPIPE) }
+    if file.file().is_seekable() {
+        Ok(0)
+    } else {
+        Err(Errno::ESPIPE)
+    }
 }
 
 /// readahead(2).
@@ -213,7 +225,11 @@ pub fn readahead(fd: Fd, _: i64, _: usize) -> Answer {
     if !file.is_readable() {
         return Err(Errno::EBADF);
     }
-    if file.file().is_mappable() { Ok(0) } else { Err(Errno::EINVAL) }
+    if file.file().is_mappable() {
+        Ok(0)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// fadvise64(2).
@@ -222,5 +238,9 @@ pub fn fadvise64(fd: Fd, _: i64, len: i64, advice: u32) -> Answer {
     if !file.file().is_seekable() {
         return Err(Errno::ESPIPE);
     }
-    if len < 0 || advice > linux::POSIX_FADV_NOREUSE { Err(Errno::EINVAL) } else { Ok(0) }
+    if len < 0 || advice > linux::POSIX_FADV_NOREUSE {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(0)
+    }
 }

@@ -23,14 +23,21 @@ pub(super) fn file(fd: Fd) -> Result<Arc<OpenFile>> {
 /// The file of a descriptor, unless it was opened only to name it.
 pub(super) fn usable_file(fd: Fd) -> Result<Arc<OpenFile>> {
     let file = file(fd)?;
-    if file.is_path() { Err(Errno::EBADF) } else { Ok(file) }
+    if file.is_path() {
+        Err(Errno::EBADF)
+    } else {
+        Ok(file)
+    }
 }
 
 /// Gives a file the lowest free descriptor.
 pub(super) fn install(file: Arc<OpenFile>, close_on_exec: bool) -> Result<u64> {
     let process = task::process();
     let limit = process.limits.lock().descriptors();
-    process.files().install(file, close_on_exec, limit).map(u64::from)
+    process
+        .files()
+        .install(file, close_on_exec, limit)
+        .map(u64::from)
 }
 
 /// A path.
@@ -54,7 +61,11 @@ pub(super) fn base(directory: Fd, path: &[u8]) -> Result<Arc<dyn Inode>> {
 pub(super) fn walk(directory: Fd, path: &[u8], follow: bool) -> Result<Found> {
     let process = task::process();
     let who = process.credentials();
-    let walk = Walk { root: process.context().root(), who: &who, resolve: 0 };
+    let walk = Walk {
+        root: process.context().root(),
+        who: &who,
+        resolve: 0,
+    };
     walk.walk(base(directory, path)?, path, follow)
 }
 

@@ -28,8 +28,7 @@ const KNOWN: u32 = linux::O_ACCMODE
     | linux::O_PATH
     | linux::O_TMPFILE;
 /// What O_PATH does not ignore.
-const WITH_PATH: u32 =
-    linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW | linux::O_CLOEXEC;
+const WITH_PATH: u32 = linux::O_PATH | linux::O_DIRECTORY | linux::O_NOFOLLOW | linux::O_CLOEXEC;
 /// The bit of O_TMPFILE that is not O_DIRECTORY.
 const TMPFILE: u32 = linux::O_TMPFILE & !linux::O_DIRECTORY;
 
@@ -48,7 +47,15 @@ pub fn openat(directory: Fd, path: Path, flags: u32, mode: u32) -> Answer {
     } else if flags & TMPFILE != 0 && flags & linux::O_DIRECTORY == 0 {
         return Err(Errno::EINVAL);
     }
-    open_at(directory, path, How { flags: flags | linux::O_LARGEFILE, mode, resolve: 0 })
+    open_at(
+        directory,
+        path,
+        How {
+            flags: flags | linux::O_LARGEFILE,
+            mode,
+            resolve: 0,
+        },
+    )
 }
 
 /// open(2).
@@ -58,7 +65,12 @@ pub fn open(path: Path, flags: u32, mode: u32) -> Answer {
 
 /// creat(2).
 pub fn creat(path: Path, mode: u32) -> Answer {
-    openat(HERE, path, linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC, mode)
+    openat(
+        HERE,
+        path,
+        linux::O_CREAT | linux::O_WRONLY | linux::O_TRUNC,
+        mode,
+    )
 }
 
 /// openat2(2), which is strict about what it does not know.
@@ -72,7 +84,11 @@ pub fn openat2(directory: Fd, path: Path, how: Address, size: usize) -> Answer {
         | linux::RESOLVE_CACHED;
     let both = u64::from(linux::RESOLVE_BENEATH | linux::RESOLVE_IN_ROOT);
     let makes = how.flags & u64::from(linux::O_CREAT | TMPFILE) != 0;
-    let flags = if how.flags & u64::from(linux::O_PATH) != 0 { WITH_PATH } else { KNOWN };
+    let flags = if how.flags & u64::from(linux::O_PATH) != 0 {
+        WITH_PATH
+    } else {
+        KNOWN
+    };
     let wrong = how.flags & !u64::from(flags) != 0
         || how.resolve & !u64::from(resolve) != 0
         || how.resolve & both == both
@@ -82,7 +98,15 @@ pub fn openat2(directory: Fd, path: Path, how: Address, size: usize) -> Answer {
         return Err(Errno::EINVAL);
     }
     let (flags, mode) = (how.flags as u32 | linux::O_LARGEFILE, how.mode as u32);
-    open_at(directory, path, How { flags, mode, resolve: how.resolve as u32 })
+    open_at(
+        directory,
+        path,
+        How {
+            flags,
+            mode,
+            resolve: how.resolve as u32,
+        },
+    )
 }
 
 fn read_how(address: Address, size: usize) -> Result<linux::open_how> {
@@ -94,7 +118,8 @@ fn read_how(address: Address, size: usize) -> Result<linux::open_how> {
         return Err(Errno::E2BIG);
     }
     // What a later kernel would understand must not be asked for.
-    let rest: alloc::vec::Vec<u8> = user::read_many(address.0.wrapping_add(SIZE as u64), size - SIZE)?;
+    let rest: alloc::vec::Vec<u8> =
+        user::read_many(address.0.wrapping_add(SIZE as u64), size - SIZE)?;
     if rest.iter().any(|byte| *byte != 0) {
         return Err(Errno::E2BIG);
     }
@@ -107,7 +132,10 @@ pub fn memfd_create(name: Path, flags: u32) -> Answer {
     const NAME_MAX: usize = 255 - 6;
     let known =
         linux::MFD_CLOEXEC | linux::MFD_ALLOW_SEALING | linux::MFD_NOEXEC_SEAL | linux::MFD_EXEC;
-    let (no_exec, exec) = (flags & linux::MFD_NOEXEC_SEAL != 0, flags & linux::MFD_EXEC != 0);
+    let (no_exec, exec) = (
+        flags & linux::MFD_NOEXEC_SEAL != 0,
+        flags & linux::MFD_EXEC != 0,
+    );
     if flags & !known != 0 || no_exec && exec {
         return Err(Errno::EINVAL);
     }

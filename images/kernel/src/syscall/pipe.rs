@@ -31,16 +31,22 @@ pub fn pipe2(fds: Address, flags: u32) -> Answer {
     let (reader, writer) = pipe::pair();
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
     let flags = flags & linux::O_NONBLOCK;
-    let reader = install(OpenFile::new(reader, flags | linux::O_RDONLY, None), close_on_exec)?;
+    let reader = install(
+        OpenFile::new(reader, flags | linux::O_RDONLY, None),
+        close_on_exec,
+    )?;
     let files = task::process().files();
-    let both = install(OpenFile::new(writer, flags | linux::O_WRONLY, None), close_on_exec)
-        .and_then(|writer| {
-            let told = user::write(fds.0, &[reader as u32, writer as u32]);
-            if told.is_err() {
-                files.close(writer as i32)?;
-            }
-            told
-        });
+    let both = install(
+        OpenFile::new(writer, flags | linux::O_WRONLY, None),
+        close_on_exec,
+    )
+    .and_then(|writer| {
+        let told = user::write(fds.0, &[reader as u32, writer as u32]);
+        if told.is_err() {
+            files.close(writer as i32)?;
+        }
+        told
+    });
     if let Err(errno) = both {
         files.close(reader as i32)?;
         return Err(errno);
@@ -60,7 +66,10 @@ impl Position {
             return Ok(Self::Own);
         }
         let at: i64 = user::read(address.0)?;
-        Ok(Self::At(address, u64::try_from(at).map_err(|_| Errno::EINVAL)?))
+        Ok(Self::At(
+            address,
+            u64::try_from(at).map_err(|_| Errno::EINVAL)?,
+        ))
     }
 
     fn of(&self, file: &OpenFile) -> u64 {
@@ -124,10 +133,16 @@ pub fn sendfile(to: Fd, from: Fd, offset: Address, len: usize) -> Answer {
         return Err(Errno::EBADF);
     }
     if !from.file().is_seekable() {
-        return Err(if offset.is_null() { Errno::EINVAL } else { Errno::ESPIPE });
+        return Err(if offset.is_null() {
+            Errno::EINVAL
+        } else {
+            Errno::ESPIPE
+        });
     }
     let mut position = Position::read(offset)?;
-    let copied = copy(&from, &mut position, len.min(MOVED_MAX), |source| to.write(source))?;
+    let copied = copy(&from, &mut position, len.min(MOVED_MAX), |source| {
+        to.write(source)
+    })?;
     position.tell()?;
     Ok(copied as u64)
 }
@@ -202,7 +217,10 @@ pub fn splice(
         (Some(_), _) if !from_at.is_null() => Err(Errno::ESPIPE),
         (_, Some(_)) if !to_at.is_null() => Err(Errno::ESPIPE),
         (Some(source), _) => {
-            if to.downcast::<PipeEnd>().is_some_and(|target| source.is_other_end_of(target)) {
+            if to
+                .downcast::<PipeEnd>()
+                .is_some_and(|target| source.is_other_end_of(target))
+            {
                 return Err(Errno::EINVAL);
             }
             out_of_pipe(&from, source, &to, to_at, len, no_wait)
@@ -226,8 +244,9 @@ fn out_of_pipe(
     if len == 0 {
         return Ok(0);
     }
-    let bytes =
-        from.attempt(no_wait || from.is_nonblocking(), || source.peek(len.min(PART)))?;
+    let bytes = from.attempt(no_wait || from.is_nonblocking(), || {
+        source.peek(len.min(PART))
+    })?;
     if bytes.is_empty() {
         return Ok(0);
     }

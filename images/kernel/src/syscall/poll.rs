@@ -108,7 +108,9 @@ fn members(sets: &[Option<Vec<u64>>; SETS], count: usize) -> BTreeMap<usize, [bo
     let mut members = BTreeMap::new();
     for (set, words) in sets.iter().enumerate() {
         for fd in 0..count {
-            let in_set = words.as_ref().is_some_and(|words| words[fd / WORD] >> (fd % WORD) & 1 != 0);
+            let in_set = words
+                .as_ref()
+                .is_some_and(|words| words[fd / WORD] >> (fd % WORD) & 1 != 0);
             if in_set {
                 members.entry(fd).or_insert([false; SETS])[set] = true;
             }
@@ -170,8 +172,12 @@ pub fn select(
     if !timeout.is_null() {
         let left: __kernel_old_timeval = user::read(timeout.0)?;
         let (seconds, micros) = (u64::try_from(left.tv_sec), u64::try_from(left.tv_usec));
-        let (Ok(seconds), Ok(micros)) = (seconds, micros) else { return Err(Errno::EINVAL) };
-        let ns = seconds.saturating_mul(SECOND).saturating_add(micros.saturating_mul(1000));
+        let (Ok(seconds), Ok(micros)) = (seconds, micros) else {
+            return Err(Errno::EINVAL);
+        };
+        let ns = seconds
+            .saturating_mul(SECOND)
+            .saturating_add(micros.saturating_mul(1000));
         deadline = Some(time::monotonic().saturating_add(ns));
     }
     let answer = select_until(count, [read, write, except], deadline);
@@ -199,7 +205,9 @@ pub fn pselect6(
         let [at, size]: [u64; 2] = user::read(mask.0)?;
         read_mask(Address(at), size as usize)?
     };
-    let answer = with_mask(mask, || select_until(count, [read, write, except], deadline));
+    let answer = with_mask(mask, || {
+        select_until(count, [read, write, except], deadline)
+    });
     tell_left(timeout, deadline);
     answer
 }
@@ -215,7 +223,11 @@ pub fn epoll_create1(flags: u32) -> Answer {
 
 /// epoll_create(2).
 pub fn epoll_create(size: i32) -> Answer {
-    if size <= 0 { Err(Errno::EINVAL) } else { epoll_create1(0) }
+    if size <= 0 {
+        Err(Errno::EINVAL)
+    } else {
+        epoll_create1(0)
+    }
 }
 
 /// epoll_ctl(2).
@@ -245,14 +257,24 @@ fn wait_until(set: Fd, events: Address, max: i32, deadline: Option<u64>) -> Answ
     const MAX: usize = i32::MAX as usize / size_of::<epoll_event>();
     /// So many are told at once, whatever the program has room for.
     const AT_ONCE: usize = 4096;
-    let max = usize::try_from(max).ok().filter(|max| (1..=MAX).contains(max));
+    let max = usize::try_from(max)
+        .ok()
+        .filter(|max| (1..=MAX).contains(max));
     let max = max.ok_or(Errno::EINVAL)?;
     let file = file(set)?;
     let epoll = file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
     let told = epoll.wait(max.min(AT_ONCE), deadline)?;
     for (at, (ready, data)) in told.iter().enumerate() {
-        let event = epoll_event { events: *ready, data: *data };
-        user::write(events.0.wrapping_add((at * size_of::<epoll_event>()) as u64), &event)?;
+        let event = epoll_event {
+            events: *ready,
+            data: *data,
+        };
+        user::write(
+            events
+                .0
+                .wrapping_add((at * size_of::<epoll_event>()) as u64),
+            &event,
+        )?;
     }
     Ok(told.len() as u64)
 }
@@ -295,10 +317,17 @@ mod tests {
 
     #[test]
     fn sets_are_read_bit_by_bit() {
-        let sets = [Some(vec![1 << 3, 1]), None, Some(vec![1 << 3 | 1 << 63, u64::MAX])];
+        let sets = [
+            Some(vec![1 << 3, 1]),
+            None,
+            Some(vec![1 << 3 | 1 << 63, u64::MAX]),
+        ];
         let members = members(&sets, 65);
-        let expected =
-            [(3, [true, false, true]), (63, [false, false, true]), (64, [true, false, true])];
+        let expected = [
+            (3, [true, false, true]),
+            (63, [false, false, true]),
+            (64, [true, false, true]),
+        ];
         assert_eq!(members, expected.into());
     }
 }

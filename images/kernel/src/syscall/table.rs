@@ -6,7 +6,7 @@ use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
     attribute, descriptor, directory, event, exec, file, futex, identity, memory, open, pipe, poll,
-    process, signal, system, thread, time,
+    process, signal, system, thread, time, xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -251,18 +251,18 @@ calls! {
     __NR_truncate "truncate" attribute::truncate(Path, i64);
     __NR_statfs "statfs" attribute::statfs(Path, Address);
     __NR_fstatfs "fstatfs" attribute::fstatfs(Fd, Address);
-    __NR_setxattr "setxattr" attribute::setxattr(Path, Path, Address, usize, u32);
-    __NR_lsetxattr "lsetxattr" attribute::lsetxattr(Path, Path, Address, usize, u32);
-    __NR_fsetxattr "fsetxattr" attribute::fsetxattr(Fd, Path, Address, usize, u32);
-    __NR_getxattr "getxattr" attribute::getxattr(Path, Path, Address, usize);
-    __NR_lgetxattr "lgetxattr" attribute::lgetxattr(Path, Path, Address, usize);
-    __NR_fgetxattr "fgetxattr" attribute::fgetxattr(Fd, Path, Address, usize);
-    __NR_listxattr "listxattr" attribute::listxattr(Path, Address, usize);
-    __NR_llistxattr "llistxattr" attribute::llistxattr(Path, Address, usize);
-    __NR_flistxattr "flistxattr" attribute::flistxattr(Fd, Address, usize);
-    __NR_removexattr "removexattr" attribute::removexattr(Path, Path);
-    __NR_lremovexattr "lremovexattr" attribute::lremovexattr(Path, Path);
-    __NR_fremovexattr "fremovexattr" attribute::fremovexattr(Fd, Path);
+    __NR_setxattr "setxattr" xattr::setxattr(Path, Path, Address, usize, u32);
+    __NR_lsetxattr "lsetxattr" xattr::lsetxattr(Path, Path, Address, usize, u32);
+    __NR_fsetxattr "fsetxattr" xattr::fsetxattr(Fd, Path, Address, usize, u32);
+    __NR_getxattr "getxattr" xattr::getxattr(Path, Path, Address, usize);
+    __NR_lgetxattr "lgetxattr" xattr::lgetxattr(Path, Path, Address, usize);
+    __NR_fgetxattr "fgetxattr" xattr::fgetxattr(Fd, Path, Address, usize);
+    __NR_listxattr "listxattr" xattr::listxattr(Path, Address, usize);
+    __NR_llistxattr "llistxattr" xattr::llistxattr(Path, Address, usize);
+    __NR_flistxattr "flistxattr" xattr::flistxattr(Fd, Address, usize);
+    __NR_removexattr "removexattr" xattr::removexattr(Path, Path);
+    __NR_lremovexattr "lremovexattr" xattr::lremovexattr(Path, Path);
+    __NR_fremovexattr "fremovexattr" xattr::fremovexattr(Fd, Path);
 
     // Waiting for files, and files to be waited for.
     __NR_poll "poll" poll::poll(Address, u32, i32);

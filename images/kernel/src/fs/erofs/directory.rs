@@ -35,7 +35,10 @@ impl Block {
         if names_at < ENTRY || !names_at.is_multiple_of(ENTRY) || names_at > bytes.len() {
             return Err(Errno::EIO);
         }
-        Ok(Self { bytes, count: names_at / ENTRY })
+        Ok(Self {
+            bytes,
+            count: names_at / ENTRY,
+        })
     }
 
     fn name(&self, index: usize) -> Result<&'static [u8]> {
@@ -53,7 +56,11 @@ impl Block {
             _ => name,
         };
         let valid = !name.is_empty() && name.len() <= 255 && !name.contains(&b'/');
-        if valid && !name.contains(&0) { Ok(name) } else { Err(Errno::EIO) }
+        if valid && !name.contains(&0) {
+            Ok(name)
+        } else {
+            Err(Errno::EIO)
+        }
     }
 
     fn entry(&self, index: usize) -> Result<Entry> {
@@ -67,14 +74,20 @@ impl Block {
             Some(7) => Kind::Symlink,
             _ => return Err(Errno::EIO),
         };
-        Ok(Entry { name: self.name(index)?, nid: u64_at(self.bytes, index * ENTRY)?, kind })
+        Ok(Entry {
+            name: self.name(index)?,
+            nid: u64_at(self.bytes, index * ENTRY)?,
+            kind,
+        })
     }
 }
 
 impl Image {
     fn directory_block(&self, directory: &Inode, index: u64) -> Result<Block> {
         let at = index << self.block_bits;
-        let Run::Bytes(_, bytes) = self.data(directory, at)? else { return Err(Errno::EIO) };
+        let Run::Bytes(_, bytes) = self.data(directory, at)? else {
+            return Err(Errno::EIO);
+        };
         let len = (directory.size - at).min(self.block_size()) as usize;
         Block::new(bytes.get(..len).ok_or(Errno::EIO)?)
     }
@@ -99,7 +112,9 @@ impl Image {
                 high = middle;
             }
         }
-        let Some(index) = low.checked_sub(1) else { return Ok(None) };
+        let Some(index) = low.checked_sub(1) else {
+            return Ok(None);
+        };
         let block = self.directory_block(directory, index)?;
         let (mut low, mut high) = (0, block.count);
         while low < high {

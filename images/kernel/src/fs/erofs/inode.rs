@@ -77,7 +77,11 @@ impl Image {
             _ => return Err(Errno::EIO),
         };
         let xattr_count = u64::from(u16_at(head, 2)?);
-        let xattr_len = if xattr_count == 0 { 0 } else { 12 + (xattr_count - 1) * 4 };
+        let xattr_len = if xattr_count == 0 {
+            0
+        } else {
+            12 + (xattr_count - 1) * 4
+        };
         let mode = u32::from(u16_at(head, 4)?);
         Kind::of_mode(mode).ok_or(Errno::EIO)?;
         let mut inode = Inode {
@@ -97,7 +101,10 @@ impl Image {
             inode.size = u64_at(whole, 8)?;
             (inode.uid, inode.gid) = (u32_at(whole, 24)?, u32_at(whole, 28)?);
             let nanos = u32_at(whole, 40)?.min(999_999_999);
-            inode.mtime = Timestamp { seconds: u64_at(whole, 32)? as i64, nanos };
+            inode.mtime = Timestamp {
+                seconds: u64_at(whole, 32)? as i64,
+                nanos,
+            };
             inode.nlink = u32_at(whole, 44)?;
             inode.xattrs.0 = at + EXTENDED;
         }
@@ -148,7 +155,10 @@ impl Image {
         let indexes = inode.union & CHUNK_INDEXES != 0;
         let size = if indexes { CHUNK_INDEX } else { BLOCK_MAP };
         let table = (inode.xattrs.0 + inode.xattrs.1).next_multiple_of(size);
-        let at = chunk.checked_mul(size).and_then(|at| at.checked_add(table)).ok_or(Errno::EIO)?;
+        let at = chunk
+            .checked_mul(size)
+            .and_then(|at| at.checked_add(table))
+            .ok_or(Errno::EIO)?;
         let entry = self.slice(at, size)?;
         // Indexes name a device too; the first is the only one.
         u32_at(entry, if indexes { 4 } else { 0 })

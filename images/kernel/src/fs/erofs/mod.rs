@@ -105,7 +105,9 @@ impl Image {
     fn slice(&self, at: u64, len: u64) -> Result<&'static [u8]> {
         let end = at.checked_add(len).ok_or(Errno::EIO)?;
         let range = usize::try_from(at).ok()..usize::try_from(end).ok();
-        let (Some(start), Some(end)) = (range.start, range.end) else { return Err(Errno::EIO) };
+        let (Some(start), Some(end)) = (range.start, range.end) else {
+            return Err(Errno::EIO);
+        };
         self.bytes.get(start..end).ok_or(Errno::EIO)
     }
 }

@@ -34,8 +34,14 @@ const FLAGS: &[(u32, u32, usize, u32, &str)] = &[
 
 /// The text in registers, without what fills it up.
 fn text(registers: &[u32]) -> String {
-    let bytes: Vec<u8> = registers.iter().flat_map(|register| register.to_le_bytes()).collect();
-    let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let bytes: Vec<u8> = registers
+        .iter()
+        .flat_map(|register| register.to_le_bytes())
+        .collect();
+    let len = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     String::from(String::from_utf8_lossy(&bytes[..len]).trim())
 }
 
@@ -52,7 +58,9 @@ pub(super) fn info(_: &Subject) -> Result<Vec<u8>> {
     let (base, extended) = (signature >> 8 & 0xf, signature >> 20 & 0xff);
     let family = if base == 0xf { base + extended } else { base };
     let model = signature >> 4 & 0xf | (signature >> 16 & 0xf) << 4;
-    let brand = [0x8000_0002, 0x8000_0003, 0x8000_0004].map(|number| leaf(number, 0)).concat();
+    let brand = [0x8000_0002, 0x8000_0003, 0x8000_0004]
+        .map(|number| leaf(number, 0))
+        .concat();
     let has = |(number, subleaf, register, bit, _): &&(u32, u32, usize, u32, &str)| {
         leaf(*number, *subleaf)[*register] >> bit & 1 != 0
     };

@@ -29,7 +29,10 @@ pub(super) struct Subject {
 impl Subject {
     /// A process.
     pub(super) fn of(process: &Arc<Process>, number: u32) -> Self {
-        Self { process: Arc::downgrade(process), number }
+        Self {
+            process: Arc::downgrade(process),
+            number,
+        }
     }
 
     /// The process that it is about.
@@ -49,7 +52,10 @@ pub(super) enum Child {
     /// A file that is read only.
     Text(fn(&Subject) -> Result<Vec<u8>>),
     /// A file that is written, too.
-    Setting(fn(&Subject) -> Result<Vec<u8>>, fn(&Subject, &[u8]) -> Result<()>),
+    Setting(
+        fn(&Subject) -> Result<Vec<u8>>,
+        fn(&Subject, &[u8]) -> Result<()>,
+    ),
     /// A link.
     Link(fn(&Subject) -> Result<Target>),
 }
@@ -95,7 +101,13 @@ fn number(parent: u64, name: &str) -> u64 {
 impl Generated {
     /// The root of a file system.
     pub(super) fn root(filesystem: &'static FileSystem, child: Child) -> Arc<Self> {
-        Arc::new(Self { filesystem, child, subject: Subject::default(), ino: 1, up: None })
+        Arc::new(Self {
+            filesystem,
+            child,
+            subject: Subject::default(),
+            ino: 1,
+            up: None,
+        })
     }
 
     fn items(&self) -> Result<Vec<Item>> {
@@ -132,7 +144,10 @@ impl Inode for Generated {
     fn open(self: Arc<Self>, _: u32) -> Result<Arc<dyn File>> {
         match self.child {
             Child::Link(_) => Err(Errno::ELOOP),
-            _ => Ok(Arc::new(Open { inode: self, text: Mutex::new(Vec::new()) })),
+            _ => Ok(Arc::new(Open {
+                inode: self,
+                text: Mutex::new(Vec::new()),
+            })),
         }
     }
 
@@ -142,7 +157,11 @@ impl Inode for Generated {
 
     fn truncate(&self, _: u64) -> Result<()> {
         // A setting is opened so by shells, and means nothing by it.
-        if matches!(self.child, Child::Setting(..)) { Ok(()) } else { Err(Errno::EACCES) }
+        if matches!(self.child, Child::Setting(..)) {
+            Ok(())
+        } else {
+            Err(Errno::EACCES)
+        }
     }
 
     fn target(&self) -> Result<Target> {
@@ -160,12 +179,22 @@ impl Inode for Generated {
         let found = items.into_iter().find(|item| item.0.as_bytes() == name);
         let (name, child, subject) = found.ok_or(Errno::ENOENT)?;
         let (filesystem, ino) = (self.filesystem, number(self.ino, &name));
-        Ok(Arc::new(Self { filesystem, child, subject, ino, up: Some((self, name)) }))
+        Ok(Arc::new(Self {
+            filesystem,
+            child,
+            subject,
+            ino,
+            up: Some((self, name)),
+        }))
     }
 
     fn create(self: Arc<Self>, _: &[u8], _: &New<'_>) -> Result<Arc<dyn Inode>> {
         // As in Linux: there is no name that could be made.
-        Err(if self.filesystem.name == "proc" { Errno::ENOENT } else { Errno::EPERM })
+        Err(if self.filesystem.name == "proc" {
+            Errno::ENOENT
+        } else {
+            Errno::EPERM
+        })
     }
 
     fn parent(&self) -> Option<(Arc<dyn Inode>, Vec<u8>)> {
@@ -210,14 +239,18 @@ impl File for Open {
         }
         // Moved out, so that nothing is locked while the program's memory is touched.
         let text = core::mem::take(&mut *self.text.lock());
-        let start = text.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+        let start = text
+            .len()
+            .min(usize::try_from(offset).unwrap_or(usize::MAX));
         let read = sink.write(&text[start..]);
         *self.text.lock() = text;
         read
     }
 
     fn write(&self, _: u64, source: &mut Source<'_>) -> Result<usize> {
-        let Child::Setting(_, set) = self.inode.child else { return Err(Errno::EINVAL) };
+        let Child::Setting(_, set) = self.inode.child else {
+            return Err(Errno::EINVAL);
+        };
         if source.remaining() > SETTING_MAX {
             return Err(Errno::EINVAL);
         }
@@ -228,7 +261,10 @@ impl File for Open {
 
     fn entries(&self, from: u64, each: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {
         let items = self.inode.items()?;
-        let (own, above) = (self.inode.ino, self.inode.up.as_ref().map_or(1, |(up, _)| up.ino));
+        let (own, above) = (
+            self.inode.ino,
+            self.inode.up.as_ref().map_or(1, |(up, _)| up.ino),
+        );
         let dots = [(".", own), ("..", above)].map(|(name, ino)| (ino, Kind::Directory, name));
         let others = items.iter().map(|(name, child, _)| {
             let name: &str = name;
@@ -236,8 +272,15 @@ impl File for Open {
         });
         for (index, (ino, kind, name)) in dots.into_iter().chain(others).enumerate() {
             // Numbers keep their positions when others come and go.
-            let at = name.parse().map_or(index as u64, |number: u32| NUMBERS + u64::from(number));
-            let entry = DirEntry { ino, kind, name: name.as_bytes(), next: at + 1 };
+            let at = name
+                .parse()
+                .map_or(index as u64, |number: u32| NUMBERS + u64::from(number));
+            let entry = DirEntry {
+                ino,
+                kind,
+                name: name.as_bytes(),
+                next: at + 1,
+            };
             if at >= from && !each(&entry) {
                 break;
             }

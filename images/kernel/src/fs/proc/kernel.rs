@@ -53,7 +53,10 @@ fn swaps(_: &Subject) -> Result<Vec<u8>> {
 fn running() -> usize {
     let of = |process: &alloc::sync::Arc<task::Process>| {
         let threads = process.threads.lock();
-        threads.iter().filter(|thread| matches!(thread.run(), Run::Ready | Run::Running)).count()
+        threads
+            .iter()
+            .filter(|thread| matches!(thread.run(), Run::Ready | Run::Running))
+            .count()
     };
     task::processes().iter().map(of).sum()
 }
@@ -70,7 +73,12 @@ fn uptime(_: &Subject) -> Result<Vec<u8>> {
 }
 
 fn version(_: &Subject) -> Result<Vec<u8>> {
-    Ok(format!("Linux version {} (unicell) {}\n", system::RELEASE, system::VERSION).into_bytes())
+    Ok(format!(
+        "Linux version {} (unicell) {}\n",
+        system::RELEASE,
+        system::VERSION
+    )
+    .into_bytes())
 }
 
 fn memory(_: &Subject) -> Result<Vec<u8>> {
@@ -79,7 +87,12 @@ fn memory(_: &Subject) -> Result<Vec<u8>> {
     let mut text = String::new();
     let mut tell = |name: &str, pages: u64| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), pages * PAGE_SIZE / 1024);
+        let _ = writeln!(
+            text,
+            "{:<16}{:>8} kB",
+            format!("{name}:"),
+            pages * PAGE_SIZE / 1024
+        );
     };
     tell("MemTotal", total);
     tell("MemFree", free);
@@ -101,17 +114,26 @@ fn memory(_: &Subject) -> Result<Vec<u8>> {
     tell("CommitLimit", total);
     tell("Committed_AS", used);
     tell("AnonHugePages", 0);
-    text.push_str("HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n");
+    text.push_str(
+        "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n",
+    );
     Ok(text.into_bytes())
 }
 
 fn stat(_: &Subject) -> Result<Vec<u8>> {
     let processes = task::processes();
-    let used: u64 = processes.iter().map(|process| counts_to_ns(process.time())).sum();
+    let used: u64 = processes
+        .iter()
+        .map(|process| counts_to_ns(process.time()))
+        .sum();
     let now = time::monotonic();
     let (busy, idle) = (used / TICK, now.saturating_sub(used) / TICK);
     let booted = time::realtime().saturating_sub(now) / SECOND;
-    let made = processes.iter().map(|process| process.id()).max().unwrap_or(0);
+    let made = processes
+        .iter()
+        .map(|process| process.id())
+        .max()
+        .unwrap_or(0);
     let times = format!("{busy} 0 0 {idle} 0 0 0 0 0 0");
     Ok(format!(
         "cpu  {times}\ncpu0 {times}\nintr 0\nctxt 0\nbtime {booted}\nprocesses {made}\n\
@@ -138,29 +160,38 @@ macro_rules! constant {
 /// `/proc/sys`.
 fn settings(_: &Subject) -> Result<Vec<Item>> {
     Ok(alloc::vec![
-        item("fs", directory! {
-            "file-max": constant!(b"9223372036854775807\n"),
-            "file-nr": constant!(b"0\t0\t9223372036854775807\n"),
-            "nr_open": constant!(b"1048576\n"),
-            "pipe-max-size": constant!(b"1048576\n"),
-        }),
+        item(
+            "fs",
+            directory! {
+                "file-max": constant!(b"9223372036854775807\n"),
+                "file-nr": constant!(b"0\t0\t9223372036854775807\n"),
+                "nr_open": constant!(b"1048576\n"),
+                "pipe-max-size": constant!(b"1048576\n"),
+            }
+        ),
         item("kernel", Child::Directory(kernel_settings)),
-        item("net", directory! {
-            "core": directory! {
-                "somaxconn": constant!(b"4096\n"),
-                "rmem_max": constant!(b"212992\n"),
-                "wmem_max": constant!(b"212992\n"),
-            },
-            "ipv4": directory! {
-                "ip_local_port_range": constant!(b"32768\t60999\n"),
-            },
-        }),
-        item("vm", directory! {
-            "max_map_count": constant!(b"65530\n"),
-            "mmap_min_addr": constant!(b"65536\n"),
-            "overcommit_memory": constant!(b"0\n"),
-            "swappiness": constant!(b"60\n"),
-        }),
+        item(
+            "net",
+            directory! {
+                "core": directory! {
+                    "somaxconn": constant!(b"4096\n"),
+                    "rmem_max": constant!(b"212992\n"),
+                    "wmem_max": constant!(b"212992\n"),
+                },
+                "ipv4": directory! {
+                    "ip_local_port_range": constant!(b"32768\t60999\n"),
+                },
+            }
+        ),
+        item(
+            "vm",
+            directory! {
+                "max_map_count": constant!(b"65530\n"),
+                "mmap_min_addr": constant!(b"65536\n"),
+                "overcommit_memory": constant!(b"0\n"),
+                "swappiness": constant!(b"60\n"),
+            }
+        ),
     ])
 }
 
@@ -169,19 +200,28 @@ fn kernel_settings(_: &Subject) -> Result<Vec<Item>> {
         item("cap_last_cap", constant!(b"40\n")),
         item("hostname", Child::Text(host_name)),
         item("ngroups_max", constant!(b"65536\n")),
-        item("osrelease", Child::Text(|_| Ok(format!("{}\n", system::RELEASE).into_bytes()))),
+        item(
+            "osrelease",
+            Child::Text(|_| Ok(format!("{}\n", system::RELEASE).into_bytes()))
+        ),
         item("ostype", constant!(b"Linux\n")),
         item("overflowgid", constant!(b"65534\n")),
         item("overflowuid", constant!(b"65534\n")),
         item("pid_max", constant!(b"4194304\n")),
-        item("random", directory! {
-            "boot_id": Child::Text(boot_id),
-            "entropy_avail": constant!(b"256\n"),
-            "poolsize": constant!(b"256\n"),
-            "uuid": Child::Text(|_| Ok(uuid())),
-        }),
+        item(
+            "random",
+            directory! {
+                "boot_id": Child::Text(boot_id),
+                "entropy_avail": constant!(b"256\n"),
+                "poolsize": constant!(b"256\n"),
+                "uuid": Child::Text(|_| Ok(uuid())),
+            }
+        ),
         item("threads-max", Child::Text(threads_max)),
-        item("version", Child::Text(|_| Ok(format!("{}\n", system::VERSION).into_bytes()))),
+        item(
+            "version",
+            Child::Text(|_| Ok(format!("{}\n", system::VERSION).into_bytes()))
+        ),
     ])
 }
 
@@ -191,7 +231,10 @@ fn threads_max(_: &Subject) -> Result<Vec<u8>> {
 
 fn host_name(_: &Subject) -> Result<Vec<u8>> {
     let name = system::host_name();
-    let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    let len = name
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(name.len());
     Ok([&name[..len], b"\n"].concat())
 }
 

@@ -59,7 +59,9 @@ pub(super) fn maps(subject: &Subject) -> Result<Vec<u8>> {
 /// What is known of the pages of a range, in KiB: resident, and of those what is the range's own.
 fn resident(subject: &Subject, area: &Area) -> Result<u64> {
     let space = subject.process()?.space();
-    let pages = space.residency(area.start, area.end - area.start).unwrap_or_default();
+    let pages = space
+        .residency(area.start, area.end - area.start)
+        .unwrap_or_default();
     let present = pages.iter().filter(|page| **page != 0).count() as u64;
     Ok(present * PAGE_SIZE / 1024)
 }
@@ -93,7 +95,11 @@ fn counts(size: Option<u64>, resident: u64, anonymous: u64) -> String {
 }
 
 fn anonymous_part(area: &Area, resident: u64) -> u64 {
-    if matches!(area.backing, Backing::Anonymous) { resident } else { 0 }
+    if matches!(area.backing, Backing::Anonymous) {
+        resident
+    } else {
+        0
+    }
 }
 
 /// `/proc/PID/smaps`.
@@ -131,7 +137,10 @@ pub(super) fn rollup(subject: &Subject) -> Result<Vec<u8>> {
     }
     let start = areas.first().map_or(0, |area| area.start);
     let end = areas.last().map_or(0, |area| area.end);
-    let head = format!("{start:x}-{end:x} ---p 00000000 00:00 0{:>31}\n", "[rollup]");
+    let head = format!(
+        "{start:x}-{end:x} ---p 00000000 00:00 0{:>31}\n",
+        "[rollup]"
+    );
     Ok((head + &counts(None, all, anonymous)).into_bytes())
 }
 
@@ -154,7 +163,11 @@ pub(super) fn usage(subject: &Subject) -> Result<Usage> {
         size: size / PAGE_SIZE,
         resident: resident / PAGE_SIZE,
         files: 0,
-        code: layout.code.1.saturating_sub(layout.code.0).div_ceil(PAGE_SIZE),
+        code: layout
+            .code
+            .1
+            .saturating_sub(layout.code.0)
+            .div_ceil(PAGE_SIZE),
         data: 0,
         stack: 0,
     };
@@ -162,7 +175,9 @@ pub(super) fn usage(subject: &Subject) -> Result<Usage> {
         let pages = (area.end - area.start) / PAGE_SIZE;
         let is_object = matches!(area.backing, Backing::Object(..));
         if is_object {
-            let resident = space.residency(area.start, area.end - area.start).unwrap_or_default();
+            let resident = space
+                .residency(area.start, area.end - area.start)
+                .unwrap_or_default();
             usage.files += resident.iter().filter(|page| **page != 0).count() as u64;
         }
         if area.label == "[stack]" {

@@ -16,10 +16,18 @@ use generated::{Child, Generated};
 
 use linux_raw_sys::general as linux;
 
-static PROC: FileSystem =
-    FileSystem { name: "proc", magic: linux::PROC_SUPER_MAGIC, device: 21, in_memory: false };
-static SYS: FileSystem =
-    FileSystem { name: "sysfs", magic: linux::SYSFS_MAGIC, device: 22, in_memory: false };
+static PROC: FileSystem = FileSystem {
+    name: "proc",
+    magic: linux::PROC_SUPER_MAGIC,
+    device: 21,
+    in_memory: false,
+};
+static SYS: FileSystem = FileSystem {
+    name: "sysfs",
+    magic: linux::SYSFS_MAGIC,
+    device: 22,
+    in_memory: false,
+};
 
 /// The root of `/proc`.
 ///

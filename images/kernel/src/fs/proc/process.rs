@@ -27,12 +27,19 @@ pub(super) fn root(_: &Subject) -> Result<Vec<Item>> {
     let mut items = vec![
         item("self", Child::Link(own)),
         item("thread-self", Child::Link(own_thread)),
-        item("mounts", Child::Link(|_| Ok(Target::Path(b"self/mounts".to_vec())))),
+        item(
+            "mounts",
+            Child::Link(|_| Ok(Target::Path(b"self/mounts".to_vec()))),
+        ),
     ];
     items.extend(kernel::items());
     for process in task::processes() {
         let name = Cow::Owned(process.id().to_string());
-        items.push((name, Child::Directory(directory), Subject::of(&process, process.id())));
+        items.push((
+            name,
+            Child::Directory(directory),
+            Subject::of(&process, process.id()),
+        ));
     }
     Ok(items)
 }
@@ -43,7 +50,9 @@ fn own(_: &Subject) -> Result<Target> {
 
 fn own_thread(_: &Subject) -> Result<Target> {
     let (process, thread) = (task::process().id(), task::thread_id());
-    Ok(Target::Path(format!("{process}/task/{thread}").into_bytes()))
+    Ok(Target::Path(
+        format!("{process}/task/{thread}").into_bytes(),
+    ))
 }
 
 /// What is in the directory of a process, and of a thread.
@@ -61,7 +70,10 @@ const ENTRIES: &[(&str, Child)] = &[
     ("mountinfo", Child::Text(mountinfo)),
     ("mounts", Child::Text(mounts)),
     ("oom_score", Child::Text(|_| Ok(b"0\n".to_vec()))),
-    ("oom_score_adj", Child::Setting(|_| Ok(b"0\n".to_vec()), |_, _| Ok(()))),
+    (
+        "oom_score_adj",
+        Child::Setting(|_| Ok(b"0\n".to_vec()), |_, _| Ok(())),
+    ),
     ("root", Child::Link(root_directory)),
     ("smaps", Child::Text(memory::smaps)),
     ("smaps_rollup", Child::Text(memory::rollup)),
@@ -72,24 +84,36 @@ const ENTRIES: &[(&str, Child)] = &[
 
 fn directory(subject: &Subject) -> Result<Vec<Item>> {
     let mut items = thread_directory(subject)?;
-    items.push((Cow::Borrowed("task"), Child::Directory(threads), subject.clone()));
+    items.push((
+        Cow::Borrowed("task"),
+        Child::Directory(threads),
+        subject.clone(),
+    ));
     Ok(items)
 }
 
 fn thread_directory(subject: &Subject) -> Result<Vec<Item>> {
     subject.process()?;
-    let entry = |(name, child): &(&'static str, Child)| {
-        (Cow::Borrowed(*name), *child, subject.clone())
-    };
+    let entry =
+        |(name, child): &(&'static str, Child)| (Cow::Borrowed(*name), *child, subject.clone());
     Ok(ENTRIES.iter().map(entry).collect())
 }
 
 fn threads(subject: &Subject) -> Result<Vec<Item>> {
     let process = subject.process()?;
-    let ids: Vec<u32> = process.threads.lock().iter().map(|thread| thread.id()).collect();
+    let ids: Vec<u32> = process
+        .threads
+        .lock()
+        .iter()
+        .map(|thread| thread.id())
+        .collect();
     let of = |id: u32| {
         let name = Cow::Owned(id.to_string());
-        (name, Child::Directory(thread_directory), Subject::of(&process, id))
+        (
+            name,
+            Child::Directory(thread_directory),
+            Subject::of(&process, id),
+        )
     };
     Ok(ids.into_iter().map(of).collect())
 }
@@ -119,8 +143,15 @@ fn executable(subject: &Subject) -> Result<Target> {
         return Err(Errno::ENOENT);
     }
     let who = task::process().credentials();
-    let walk = crate::fs::path::Walk { root: mount::root(), who: &who, resolve: 0 };
-    match walk.walk(mount::root(), &path, false).and_then(crate::fs::path::Found::existing) {
+    let walk = crate::fs::path::Walk {
+        root: mount::root(),
+        who: &who,
+        resolve: 0,
+    };
+    match walk
+        .walk(mount::root(), &path, false)
+        .and_then(crate::fs::path::Found::existing)
+    {
         Ok(location) => Ok(Target::Magic(location, path.to_vec())),
         // It was removed or replaced by something else than a file.
         Err(_) => Ok(Target::Path(path.to_vec())),
@@ -134,7 +165,9 @@ fn link_to(location: Location) -> Target {
 }
 
 fn working_directory(subject: &Subject) -> Result<Target> {
-    Ok(link_to(Location::of(subject.process()?.context().directory())))
+    Ok(link_to(Location::of(
+        subject.process()?.context().directory(),
+    )))
 }
 
 fn root_directory(subject: &Subject) -> Result<Target> {
@@ -168,19 +201,31 @@ fn descriptor_infos(subject: &Subject) -> Result<Vec<Item>> {
 fn descriptor_info(subject: &Subject) -> Result<Vec<u8>> {
     let file = open_file(subject)?;
     let (mut flags, stat) = (file.flags(), file.stat());
-    if subject.process()?.files().is_close_on_exec(subject.number as i32)? {
+    if subject
+        .process()?
+        .files()
+        .is_close_on_exec(subject.number as i32)?
+    {
         flags |= linux_raw_sys::general::O_CLOEXEC;
     }
     let (position, mount) = (file.position(), stat.device);
     let ino = stat.ino;
-    Ok(format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n").into_bytes())
+    Ok(
+        format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n")
+            .into_bytes(),
+    )
 }
 
 /// All mounts: type, path, options.
 fn mount_list() -> Vec<(&'static str, u32, &'static str, &'static str)> {
     let root = mount::root();
     let options = "rw,noatime";
-    let mut list = vec![(root.filesystem().name, root.filesystem().device, "/", options)];
+    let mut list = vec![(
+        root.filesystem().name,
+        root.filesystem().device,
+        "/",
+        options,
+    )];
     for path in mount::paths() {
         let walk = crate::fs::path::Walk {
             root: root.clone(),
@@ -191,7 +236,12 @@ fn mount_list() -> Vec<(&'static str, u32, &'static str, &'static str)> {
         if let Ok(location) = found.and_then(crate::fs::path::Found::existing) {
             debug_assert_eq!(location.inode.kind(), Kind::Directory);
             let filesystem = location.inode.filesystem();
-            list.push((filesystem.name, filesystem.device, path, "rw,nosuid,noatime"));
+            list.push((
+                filesystem.name,
+                filesystem.device,
+                path,
+                "rw,nosuid,noatime",
+            ));
         }
     }
     list
@@ -201,7 +251,11 @@ fn mounts(_: &Subject) -> Result<Vec<u8>> {
     let line = |(name, _, path, options): &(&str, u32, &str, &str)| {
         format!("{name} {path} {name} {options} 0 0\n")
     };
-    Ok(mount_list().iter().map(line).collect::<alloc::string::String>().into_bytes())
+    Ok(mount_list()
+        .iter()
+        .map(line)
+        .collect::<alloc::string::String>()
+        .into_bytes())
 }
 
 fn mountinfo(_: &Subject) -> Result<Vec<u8>> {
@@ -211,5 +265,9 @@ fn mountinfo(_: &Subject) -> Result<Vec<u8>> {
         let parent = if *path == "/" { 1 } else { root };
         format!("{device} {parent} 0:{device} / {path} {options} - {name} {name} rw\n")
     };
-    Ok(list.iter().map(line).collect::<alloc::string::String>().into_bytes())
+    Ok(list
+        .iter()
+        .map(line)
+        .collect::<alloc::string::String>()
+        .into_bytes())
 }

@@ -33,7 +33,10 @@ fn name_of(process: &Process, subject: &Subject) -> String {
         Some(thread) => *thread.name.lock(),
         None => process.name(),
     };
-    let len = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+    let len = name
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(name.len());
     String::from_utf8_lossy(&name[..len]).into_owned()
 }
 
@@ -70,7 +73,8 @@ fn state(process: &Process, subject: &Subject) -> (char, &'static str) {
 /// The signals whose handler a test finds.
 fn signals(actions: &Actions, test: impl Fn(u64) -> bool) -> u64 {
     let with = (1..=MAX).filter(|signal| test(actions.get(*signal).handler));
-    with.fold(Set::default(), |set, signal| set.with(Set::of(signal))).0
+    with.fold(Set::default(), |set, signal| set.with(Set::of(signal)))
+        .0
 }
 
 fn caught(actions: &Actions) -> u64 {
@@ -96,8 +100,11 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
     let actions = process.actions.lock().clone();
     let threads = process.threads.lock().len();
     let ticks = counts_to_ns(process.time()) / TICK;
-    let child_ticks =
-        counts_to_ns(process.children_time.load(core::sync::atomic::Ordering::Relaxed)) / TICK;
+    let child_ticks = counts_to_ns(
+        process
+            .children_time
+            .load(core::sync::atomic::Ordering::Relaxed),
+    ) / TICK;
     let status = match process.life() {
         Life::Zombie(status) => status,
         _ => 0,
@@ -163,13 +170,27 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
     tell("Uid", format!("{uid}\t{euid}\t{suid}\t{euid}"));
     let (gid, egid, sgid) = (credentials.gid, credentials.egid, credentials.sgid);
     tell("Gid", format!("{gid}\t{egid}\t{sgid}\t{egid}"));
-    tell("FDSize", format!("{}", process.files().list().len().next_multiple_of(64).max(64)));
-    let groups: Vec<String> = credentials.groups.iter().map(|group| format!("{group} ")).collect();
+    tell(
+        "FDSize",
+        format!(
+            "{}",
+            process.files().list().len().next_multiple_of(64).max(64)
+        ),
+    );
+    let groups: Vec<String> = credentials
+        .groups
+        .iter()
+        .map(|group| format!("{group} "))
+        .collect();
     tell("Groups", groups.concat());
     tell_memory(subject, &mut tell)?;
     tell("Threads", format!("{}", process.threads.lock().len()));
     tell_signals(&process, subject, &mut tell);
-    let capabilities = if euid == 0 { "000001ffffffffff" } else { "0000000000000000" };
+    let capabilities = if euid == 0 {
+        "000001ffffffffff"
+    } else {
+        "0000000000000000"
+    };
     tell("CapInh", "0000000000000000".into());
     tell("CapPrm", capabilities.into());
     tell("CapEff", capabilities.into());
@@ -186,7 +207,8 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
 
 fn tell_memory(subject: &Subject, tell: &mut impl FnMut(&str, String)) -> Result<()> {
     let usage = memory::usage(subject)?;
-    let mut tell = |name: &str, pages: u64| tell(name, format!("{:>8} kB", pages * PAGE_SIZE / 1024));
+    let mut tell =
+        |name: &str, pages: u64| tell(name, format!("{:>8} kB", pages * PAGE_SIZE / 1024));
     tell("VmPeak", usage.size);
     tell("VmSize", usage.size);
     tell("VmLck", 0);
@@ -249,11 +271,21 @@ pub(super) fn limits(subject: &Subject) -> Result<Vec<u8>> {
         limits::INFINITY => String::from("unlimited"),
         limit => format!("{limit}"),
     };
-    let mut text = format!("{:<25} {:<20} {:<20} {:<10}\n", "Limit", "Soft Limit", "Hard Limit", "Units");
+    let mut text = format!(
+        "{:<25} {:<20} {:<20} {:<10}\n",
+        "Limit", "Soft Limit", "Hard Limit", "Units"
+    );
     for (resource, (name, unit)) in NAMES.iter().enumerate() {
-        let (soft, hard) = limits.get(resource).unwrap_or((limits::INFINITY, limits::INFINITY));
+        let (soft, hard) = limits
+            .get(resource)
+            .unwrap_or((limits::INFINITY, limits::INFINITY));
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{name:<25} {:<20} {:<20} {unit:<10}", shown(soft), shown(hard));
+        let _ = writeln!(
+            text,
+            "{name:<25} {:<20} {:<20} {unit:<10}",
+            shown(soft),
+            shown(hard)
+        );
     }
     Ok(text.into_bytes())
 }

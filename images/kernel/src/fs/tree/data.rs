@@ -42,7 +42,13 @@ impl Data {
     pub(super) fn of_lower(size: u64) -> Self {
         // As for all files that were not made to be sealed.
         let seals = linux::F_SEAL_SEAL;
-        Self { size, lower_len: size, pages: BTreeMap::new(), frames: 0, seals }
+        Self {
+            size,
+            lower_len: size,
+            pages: BTreeMap::new(),
+            frames: 0,
+            seals,
+        }
     }
 
     /// No content.
@@ -117,7 +123,9 @@ impl Data {
         let Run::Bytes(at, bytes) = lower.image.data(lower.inode, offset)? else {
             return Ok(None);
         };
-        let Some(address) = image::page_address(at) else { return Ok(None) };
+        let Some(address) = image::page_address(at) else {
+            return Ok(None);
+        };
         let len = (self.lower_len - offset).min(PAGE_SIZE) as usize;
         // What follows the end of the file in its last page must read as zeros.
         let whole = bytes.len() >= len && image::page(address)[len..].iter().all(|byte| *byte == 0);
@@ -198,12 +206,15 @@ impl Data {
             let of_lower = lower.is_some() && at < self.lower_len;
             if !of_lower && !self.pages.contains_key(&index) {
                 // Zeros already, up to the next page that there is.
-                let Some((next, _)) = self.pages.range(index..).next() else { break };
+                let Some((next, _)) = self.pages.range(index..).next() else {
+                    break;
+                };
                 at = next * PAGE_SIZE;
                 continue;
             }
             if len < PAGE_SIZE {
-                self.frame(lower, index, false)?.zero(within as usize, len as usize);
+                self.frame(lower, index, false)?
+                    .zero(within as usize, len as usize);
             } else {
                 let gone = self.pages.remove(&index);
                 self.forget(gone.into_iter());

@@ -39,7 +39,10 @@ enum Entry {
 
 impl Directory {
     pub(super) fn at(up: Option<Up>) -> Self {
-        Self { up, ..Self::default() }
+        Self {
+            up,
+            ..Self::default()
+        }
     }
 
     fn add(&mut self, name: &[u8], node: Arc<Node>) {
@@ -71,7 +74,9 @@ impl Node {
     }
 
     fn in_image(&self, name: &[u8]) -> Result<Option<(u64, Kind)>> {
-        let Some(lower) = self.lower() else { return Ok(None) };
+        let Some(lower) = self.lower() else {
+            return Ok(None);
+        };
         let entry = lower.image.lookup(lower.inode, name)?;
         Ok(entry.map(|entry| (entry.nid, entry.kind)))
     }
@@ -93,7 +98,9 @@ impl Node {
 
     /// Where this directory lies.
     pub(super) fn up(&self) -> Option<Up> {
-        self.directory(|directory| directory.up.clone()).ok().flatten()
+        self.directory(|directory| directory.up.clone())
+            .ok()
+            .flatten()
     }
 
     /// Checks that a name is free and may be taken.
@@ -153,7 +160,11 @@ impl Node {
             directory.up = None;
         });
         self.update(|state| {
-            state.nlink = if is_directory.is_ok() { 0 } else { state.nlink.saturating_sub(1) };
+            state.nlink = if is_directory.is_ok() {
+                0
+            } else {
+                state.nlink.saturating_sub(1)
+            };
             state.ctime = Timestamp::now();
         });
         self.forget_if_nameless();
@@ -230,7 +241,11 @@ impl Node {
         }
         if self.is_within(&old) {
             let exchange = replace == Replace::Exchange;
-            return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
+            return Err(if exchange {
+                Errno::EINVAL
+            } else {
+                Errno::ENOTEMPTY
+            });
         }
         if replace == Replace::Exchange {
             self.leave(name, &node)?;
@@ -271,7 +286,12 @@ impl Node {
             let ino = parent.map_or(self.ino, |(parent, _)| parent.ino);
             let name: &[u8] = if from == 0 { b"." } else { b".." };
             from += 1;
-            if !each(&DirEntry { ino, kind: Kind::Directory, name, next: from }) {
+            if !each(&DirEntry {
+                ino,
+                kind: Kind::Directory,
+                name,
+                next: from,
+            }) {
                 return Ok(());
             }
         }
@@ -282,8 +302,12 @@ impl Node {
                 from = next + FIRST;
                 let changed =
                     self.directory(|directory| directory.names.contains_key(entry.name))?;
-                let entry =
-                    DirEntry { ino: entry.nid, kind: entry.kind, name: entry.name, next: from };
+                let entry = DirEntry {
+                    ino: entry.nid,
+                    kind: entry.kind,
+                    name: entry.name,
+                    next: from,
+                };
                 if !changed && !each(&entry) {
                     return Ok(());
                 }
@@ -298,7 +322,12 @@ impl Node {
             }
         })? {
             from = position + 1;
-            if !each(&DirEntry { ino: node.ino, kind: node.kind, name: &name, next: from }) {
+            if !each(&DirEntry {
+                ino: node.ino,
+                kind: node.kind,
+                name: &name,
+                next: from,
+            }) {
                 return Ok(());
             }
         }

@@ -92,7 +92,9 @@ impl File for Node {
             let piece = self.data(|data| data.piece(self.lower(), at, sink.remaining()))?;
             let copied = match piece {
                 Ok(None) => break,
-                Ok(Some(Piece::Frame(frame, from, len))) => copy::from_frame(&frame, from, len, sink),
+                Ok(Some(Piece::Frame(frame, from, len))) => {
+                    copy::from_frame(&frame, from, len, sink)
+                }
                 Ok(Some(Piece::Image(bytes))) => sink.write(bytes).map(drop),
                 Ok(Some(Piece::Zeros(len))) => sink.zero(len as usize).map(drop),
                 Err(errno) => Err(errno),
@@ -103,7 +105,11 @@ impl File for Node {
                 Err(_) => break,
             }
         }
-        if self.kind == Kind::Directory { Err(Errno::EISDIR) } else { Ok(sink.done() - before) }
+        if self.kind == Kind::Directory {
+            Err(Errno::EISDIR)
+        } else {
+            Ok(sink.done() - before)
+        }
     }
 
     fn write(&self, offset: u64, source: &mut Source<'_>) -> Result<usize> {
@@ -112,7 +118,10 @@ impl File for Node {
         if source.remaining() == 0 {
             return Ok(0);
         }
-        let room = SIZE_MAX.checked_sub(offset).filter(|room| *room > 0).ok_or(Errno::EFBIG)?;
+        let room = SIZE_MAX
+            .checked_sub(offset)
+            .filter(|room| *room > 0)
+            .ok_or(Errno::EFBIG)?;
         let grows = offset.saturating_add(source.remaining() as u64) > size;
         if seals & (linux::F_SEAL_WRITE | linux::F_SEAL_FUTURE_WRITE) != 0
             || grows && seals & linux::F_SEAL_GROW != 0
@@ -120,7 +129,9 @@ impl File for Node {
             return Err(Errno::EPERM);
         }
         self.content_changed();
-        let wanted = source.remaining().min(usize::try_from(room).unwrap_or(usize::MAX));
+        let wanted = source
+            .remaining()
+            .min(usize::try_from(room).unwrap_or(usize::MAX));
         let mut written = 0;
         while written < wanted {
             let at = offset + written as u64;
@@ -155,7 +166,10 @@ impl File for Node {
     }
 
     fn allocate(&self, mode: u32, offset: u64, len: u64) -> Result<()> {
-        let end = offset.checked_add(len).filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)?;
+        let end = offset
+            .checked_add(len)
+            .filter(|end| *end <= SIZE_MAX)
+            .ok_or(Errno::EFBIG)?;
         let punches = mode == linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_KEEP_SIZE;
         let zeros = mode & !linux::FALLOC_FL_KEEP_SIZE == linux::FALLOC_FL_ZERO_RANGE;
         if !punches && !zeros && mode & !linux::FALLOC_FL_KEEP_SIZE != 0 {

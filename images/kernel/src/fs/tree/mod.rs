@@ -91,7 +91,12 @@ impl Tree {
     fn leak(image: Option<Image>, filesystem: &'static FileSystem) -> &'static Self {
         let nodes = Mutex::new(BTreeMap::new());
         let next_ino = AtomicU64::new(if image.is_some() { FIRST_INO } else { 1 });
-        Box::leak(Box::new(Self { filesystem, image, nodes, next_ino }))
+        Box::leak(Box::new(Self {
+            filesystem,
+            image,
+            nodes,
+            next_ino,
+        }))
     }
 
     /// The node of an inode of the image; if it is a new directory's, `up` is where it lies.
@@ -101,7 +106,9 @@ impl Tree {
         }
         let image = self.image.as_ref().ok_or(Errno::EIO)?;
         let node = Arc::new(Node::of_image(self, image.inode(nid)?, up)?);
-        self.nodes.lock().insert(nid, Known::Clean(Arc::downgrade(&node)));
+        self.nodes
+            .lock()
+            .insert(nid, Known::Clean(Arc::downgrade(&node)));
         Ok(node)
     }
 

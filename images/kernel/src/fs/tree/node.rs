@@ -90,7 +90,13 @@ impl Node {
             kept: false,
         };
         let (ino, kind) = (inode.nid, inode.kind());
-        Ok(Self { tree, ino, kind, image: Some(inode), state: Mutex::new(state) })
+        Ok(Self {
+            tree,
+            ino,
+            kind,
+            image: Some(inode),
+            state: Mutex::new(state),
+        })
     }
 
     pub(super) fn of_new(tree: &'static Tree, ino: u64, new: &New<'_>, up: Option<Up>) -> Self {
@@ -116,12 +122,21 @@ impl Node {
             xattrs: None,
             kept: true,
         };
-        Self { tree, ino, kind: new.kind, image: None, state: Mutex::new(state) }
+        Self {
+            tree,
+            ino,
+            kind: new.kind,
+            image: None,
+            state: Mutex::new(state),
+        }
     }
 
     /// What the image has of it.
     pub(super) fn lower(&self) -> Option<Lower<'_>> {
-        Some(Lower { image: self.tree.image.as_ref()?, inode: self.image.as_ref()? })
+        Some(Lower {
+            image: self.tree.image.as_ref()?,
+            inode: self.image.as_ref()?,
+        })
     }
 
     /// Changes something, after which the node differs from the image.
@@ -161,7 +176,9 @@ impl Node {
     /// The pipe behind a FIFO.
     fn fifo(&self) -> Result<Arc<Pipe>> {
         let mut state = self.state.lock();
-        let Content::Fifo(pipe) = &mut state.content else { return Err(Errno::EINVAL) };
+        let Content::Fifo(pipe) = &mut state.content else {
+            return Err(Errno::EINVAL);
+        };
         if let Some(pipe) = pipe.upgrade() {
             return Ok(pipe);
         }
@@ -195,7 +212,11 @@ impl Node {
         let mut all = BTreeMap::new();
         if let Some(lower) = self.lower() {
             let found = lower.image.xattrs(lower.inode)?;
-            all.extend(found.into_iter().map(|(name, value)| (name, value.to_vec())));
+            all.extend(
+                found
+                    .into_iter()
+                    .map(|(name, value)| (name, value.to_vec())),
+            );
         }
         let result = with(&mut all);
         // An empty set need not be remembered if it is what the image says anyway.
@@ -226,7 +247,9 @@ impl Inode for Node {
             }
             Content::Symlink(target) => {
                 let of_image = || self.image.as_ref().map_or(0, |inode| inode.size);
-                stat.size = target.as_ref().map_or_else(of_image, |target| target.len() as u64);
+                stat.size = target
+                    .as_ref()
+                    .map_or_else(of_image, |target| target.len() as u64);
             }
             Content::Device(device) => stat.rdev = *device,
             Content::Fifo(_) | Content::Socket(_) => {}
@@ -326,7 +349,8 @@ impl Inode for Node {
     }
 
     fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
-        self.xattrs(|all| all.get(name).cloned())?.ok_or(Errno::ENODATA)
+        self.xattrs(|all| all.get(name).cloned())?
+            .ok_or(Errno::ENODATA)
     }
 
     fn xattr_names(&self) -> Result<Vec<Vec<u8>>> {
@@ -338,7 +362,10 @@ impl Inode for Node {
         let result = self.xattrs(|all| match value {
             None => all.remove(name).map(drop).ok_or(Errno::ENODATA),
             Some(value) => {
-                let used: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
+                let used: usize = all
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len())
+                    .sum();
                 if used + name.len() + value.len() > XATTRS_MAX {
                     return Err(Errno::ENOSPC);
                 }
@@ -375,7 +402,11 @@ impl Node {
     fn sibling(&self, inode: Arc<dyn Inode>) -> Result<Arc<Self>> {
         let any: Arc<dyn Any + Send + Sync> = inode;
         let node = any.downcast::<Self>().map_err(|_| Errno::EXDEV)?;
-        if core::ptr::eq(node.tree, self.tree) { Ok(node) } else { Err(Errno::EXDEV) }
+        if core::ptr::eq(node.tree, self.tree) {
+            Ok(node)
+        } else {
+            Err(Errno::EXDEV)
+        }
     }
 }
 

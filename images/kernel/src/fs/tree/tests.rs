@@ -17,10 +17,22 @@ use crate::fs::file::File;
 use crate::fs::inode::{Change, FileSystem, Inode, New, Replace};
 use crate::fs::stat::{Device, Kind};
 
-static FILES: FileSystem = FileSystem { name: "test", magic: 0, device: 1, in_memory: true };
+static FILES: FileSystem = FileSystem {
+    name: "test",
+    magic: 0,
+    device: 1,
+    in_memory: true,
+};
 
 fn new(kind: Kind) -> New<'static> {
-    New { kind, permissions: 0o644, uid: 0, gid: 0, rdev: Device::default(), target: b"" }
+    New {
+        kind,
+        permissions: 0o644,
+        uid: 0,
+        gid: 0,
+        rdev: Device::default(),
+        target: b"",
+    }
 }
 
 /// A tree over an image with `d/{a,b,c}`, `d/sub/x` and `other` with the same inode as `d/a`.
@@ -37,14 +49,22 @@ fn tree() -> Arc<Node> {
 /// A tree over an image of a directory.
 fn tree_of(dir: &Path) -> Arc<Node> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let made = Command::new("mkfs.erofs").arg(file.path()).arg(dir).output();
-    assert!(made.expect("mkfs.erofs (package erofs-utils) is needed").status.success());
+    let made = Command::new("mkfs.erofs")
+        .arg(file.path())
+        .arg(dir)
+        .output();
+    assert!(
+        made.expect("mkfs.erofs (package erofs-utils) is needed")
+            .status
+            .success()
+    );
     let image: &'static [u8] = fs::read(file.path()).unwrap().leak();
     Tree::over(Image::new(image).unwrap(), &FILES).unwrap()
 }
 
 fn at(root: &Arc<Node>, path: &str) -> Result<Arc<Node>, Errno> {
-    path.split('/').try_fold(root.clone(), |node, name| node.child(name.as_bytes()))
+    path.split('/')
+        .try_fold(root.clone(), |node, name| node.child(name.as_bytes()))
 }
 
 fn names(directory: &Arc<Node>) -> Vec<String> {
@@ -66,7 +86,10 @@ fn removed_names_of_the_image_stay_away() {
     assert!(matches!(d.child(b"b"), Err(Errno::ENOENT)));
     assert_eq!(names(&d), ["a", "c", "sub"]);
     let b = d.make_child(b"b", &new(Kind::Regular)).unwrap();
-    assert_eq!((b.size(), names(&d)), (0, vec!["a".into(), "c".into(), "sub".into(), "b".into()]));
+    assert_eq!(
+        (b.size(), names(&d)),
+        (0, vec!["a".into(), "c".into(), "sub".into(), "b".into()])
+    );
     d.unlink_child(b"b", false).unwrap();
     assert_eq!(names(&d), ["a", "c", "sub"]);
 }
@@ -74,10 +97,19 @@ fn removed_names_of_the_image_stay_away() {
 #[test]
 fn changes_outlive_the_last_user_and_reach_every_name() {
     let root = tree();
-    at(&root, "d/a").unwrap().change(&Change { uid: Some(7), ..Change::default() }).unwrap();
+    at(&root, "d/a")
+        .unwrap()
+        .change(&Change {
+            uid: Some(7),
+            ..Change::default()
+        })
+        .unwrap();
     assert_eq!(Inode::stat(&*at(&root, "other").unwrap()).uid, 7);
     // A directory that nobody uses any more still knows what was added.
-    at(&root, "d/sub").unwrap().make_child(b"y", &new(Kind::Regular)).unwrap();
+    at(&root, "d/sub")
+        .unwrap()
+        .make_child(b"y", &new(Kind::Regular))
+        .unwrap();
     assert_eq!(names(&at(&root, "d/sub").unwrap()), ["x", "y"]);
 }
 
@@ -101,7 +133,12 @@ fn a_path_deeper_than_the_stack_is_left() {
     fs::create_dir_all(dir.path().join(&path)).unwrap();
     let root = tree_of(dir.path());
     let walk = move || drop(at(&root, &path).unwrap());
-    std::thread::Builder::new().stack_size(STACK).spawn(walk).unwrap().join().unwrap();
+    std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(walk)
+        .unwrap()
+        .join()
+        .unwrap();
 }
 
 #[test]
@@ -121,8 +158,14 @@ fn a_directory_does_not_move_into_itself() {
     let into = |replace| root.rename_child(b"d", &sub, b"d", replace);
     assert_eq!(into(Replace::Yes), Err(Errno::EINVAL));
     let d = at(&root, "d").unwrap();
-    assert_eq!(d.rename_child(b"sub", &root, b"d", Replace::Yes), Err(Errno::ENOTEMPTY));
-    assert_eq!(d.rename_child(b"sub", &root, b"d", Replace::Exchange), Err(Errno::EINVAL));
+    assert_eq!(
+        d.rename_child(b"sub", &root, b"d", Replace::Yes),
+        Err(Errno::ENOTEMPTY)
+    );
+    assert_eq!(
+        d.rename_child(b"sub", &root, b"d", Replace::Exchange),
+        Err(Errno::EINVAL)
+    );
 }
 
 #[test]
@@ -149,7 +192,8 @@ fn names_come_once_each_while_others_come_and_go() {
     let root = tree();
     let d = at(&root, "d").unwrap();
     for number in 0..20 {
-        d.make_child(format!("new-{number}").as_bytes(), &new(Kind::Regular)).unwrap();
+        d.make_child(format!("new-{number}").as_bytes(), &new(Kind::Regular))
+            .unwrap();
     }
     let (mut seen, mut position) = (Vec::new(), 0);
     loop {
@@ -177,7 +221,10 @@ fn a_removed_directory_takes_no_more_names() {
     let root = tree();
     let gone = root.make_child(b"gone", &new(Kind::Directory)).unwrap();
     root.unlink_child(b"gone", true).unwrap();
-    assert!(matches!(gone.make_child(b"x", &new(Kind::Regular)), Err(Errno::ENOENT)));
+    assert!(matches!(
+        gone.make_child(b"x", &new(Kind::Regular)),
+        Err(Errno::ENOENT)
+    ));
     assert!(Inode::parent(&*gone).is_none());
     assert!(names(&gone).is_empty());
 }
@@ -187,5 +234,8 @@ fn trees_do_not_mix() {
     let (one, other) = (tree(), tree());
     let foreign: Arc<dyn Inode> = at(&other, "d/a").unwrap();
     assert_eq!(one.clone().link(b"x", foreign), Err(Errno::EXDEV));
-    assert_eq!(Inode::rename(one, b"d", other, b"e", Replace::Yes), Err(Errno::EXDEV));
+    assert_eq!(
+        Inode::rename(one, b"d", other, b"e", Replace::Yes),
+        Err(Errno::EXDEV)
+    );
 }
