@@ -78,6 +78,15 @@ impl ClockWriter {
         );
         publish(memory, self.last);
     }
+
+    /// When the guest's counter showed `tsc`, in nanoseconds of the monotonic clock. A guest may
+    /// name any moment: the result says no more than that it did.
+    pub(crate) fn moment(&self, tsc: u64) -> u64 {
+        let passed = i128::from(tsc.wrapping_sub(self.last.tsc) as i64) * i128::from(self.mult);
+        self.last
+            .mono_ns
+            .saturating_add_signed((passed >> 32) as i64)
+    }
 }
 
 /// What the guest computes from `clock` at `tsc`.

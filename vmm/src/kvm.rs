@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use kvm_bindings::{
-    KVM_MAX_CPUID_ENTRIES, KVM_MEM_READONLY, Msrs, kvm_msr_entry, kvm_regs, kvm_sregs,
+    CpuId, KVM_MAX_CPUID_ENTRIES, KVM_MEM_READONLY, Msrs, kvm_msr_entry, kvm_regs, kvm_sregs,
     kvm_userspace_memory_region, kvm_xcrs,
 };
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, SyncReg, VcpuFd, VmFd};
@@ -36,7 +36,7 @@ pub struct KvmError {
     pub source: std::io::Error,
 }
 
-fn failed(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> KvmError {
+pub(crate) fn failed(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> KvmError {
     move |error| KvmError {
         what,
         source: error.into(),
@@ -74,7 +74,7 @@ impl Machine {
         timeline.mark("memory slots");
         let doorbell = doorbell(&vm)?;
         timeline.mark("doorbell");
-        set_features(kvm, &vcpu)?;
+        set_features(&vcpu, &features(kvm)?)?;
         timeline.mark("CPUID and XCR0");
         set_msrs(&vcpu, kernel)?;
         set_registers(&mut vcpu, regs, sregs);
@@ -97,17 +97,13 @@ pub(crate) fn open() -> Result<Kvm, BuildError> {
     let kvm = Kvm::new().map_err(|error| BuildError::NoKvm(error.into()))?;
     let version = kvm.get_api_version();
     if version != VERSION {
-        let text = format!("version {version} where {VERSION} is known");
-        return Err(KvmError {
-            what: "KVM_GET_API_VERSION",
-            source: std::io::Error::other(text),
-        }
-        .into());
+        let text = format!("it is no KVM, or one of version {version} where {VERSION} is known");
+        return Err(BuildError::NoKvm(std::io::Error::other(text)));
     }
     Ok(kvm)
 }
 
-fn add_slot(vm: &VmFd, number: u32, slot: &Slot) -> Result<(), KvmError> {
+pub(crate) fn add_slot(vm: &VmFd, number: u32, slot: &Slot) -> Result<(), KvmError> {
     let region = kvm_userspace_memory_region {
         slot: number,
         flags: if slot.read_only { KVM_MEM_READONLY } else { 0 },
@@ -135,18 +131,22 @@ fn doorbell(vm: &VmFd) -> Result<OwnedFd, KvmError> {
     Ok(unsafe { OwnedFd::from_raw_fd(event.into_raw_fd()) })
 }
 
-/// Gives the guest the CPU features that the host can give, and the extended state to go with them.
+/// The CPU features that the host can give a guest.
 ///
 /// KVM without hardware virtualisation runs guests with the host's features and XCR0, whatever it
 /// says that it supports.
-fn set_features(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), KvmError> {
-    let cpuid = if hardware_virtualisation() {
+pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, KvmError> {
+    if hardware_virtualisation() {
         kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)
-            .map_err(failed("KVM_GET_SUPPORTED_CPUID"))?
+            .map_err(failed("KVM_GET_SUPPORTED_CPUID"))
     } else {
-        cpuid::of_host()
-    };
-    vcpu.set_cpuid2(&cpuid).map_err(failed("KVM_SET_CPUID2"))?;
+        Ok(cpuid::of_host())
+    }
+}
+
+/// Gives the guest these CPU features, and the extended state to go with them.
+pub(crate) fn set_features(vcpu: &VcpuFd, cpuid: &CpuId) -> Result<(), KvmError> {
+    vcpu.set_cpuid2(cpuid).map_err(failed("KVM_SET_CPUID2"))?;
     let mut entries = cpuid.as_slice().iter();
     let Some(state) = entries.find(|entry| entry.function == 0xd && entry.index == 0) else {
         return Ok(());
@@ -165,7 +165,7 @@ pub fn hardware_virtualisation() -> bool {
     __cpuid(1).ecx & 1 << 5 != 0 || __cpuid(0x8000_0001).ecx & 1 << 2 != 0
 }
 
-fn set_msrs(vcpu: &VcpuFd, kernel: &KernelHeader) -> Result<(), KvmError> {
+pub(crate) fn set_msrs(vcpu: &VcpuFd, kernel: &KernelHeader) -> Result<(), KvmError> {
     let entry = |(index, data)| kvm_msr_entry {
         index,
         data,

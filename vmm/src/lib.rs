@@ -29,6 +29,7 @@ mod linked;
 mod memory;
 mod monitor;
 mod outcome;
+pub mod probe;
 mod report;
 mod run;
 mod stdio;

@@ -97,10 +97,25 @@ fn run(remains: &mut Remains, io: Io, symbols: Symbols, mut timeline: Timeline) 
     lock(&instance.clock).refresh(&instance.memory);
     timeline.mark("threads");
     let halt = vcpu.run();
+    mark_start(&mut timeline, instance);
     timeline.mark("guest ended");
     let (end, text) = finish(halt, instance, thread);
     timeline.mark("text delivered");
     outcome(end, text, &vcpu, instance, symbols, timeline)
+}
+
+/// Notes when the guest says that its kernel and its program began, if they did.
+fn mark_start(timeline: &mut Timeline, instance: &Instance) {
+    let guest = counters(&instance.memory);
+    let clock = lock(&instance.clock);
+    for (phase, tsc) in [
+        ("kernel", guest.kernel_start),
+        ("program", guest.program_start),
+    ] {
+        if tsc != 0 {
+            timeline.mark_at(phase, clock.moment(tsc));
+        }
+    }
 }
 
 /// An instance that has ended.

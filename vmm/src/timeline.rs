@@ -35,6 +35,11 @@ impl Timeline {
         self.marks.push((Cow::Borrowed(phase), monotonic_ns()));
     }
 
+    /// Notes that a phase ended at `ns` of the monotonic clock.
+    pub(crate) fn mark_at(&mut self, phase: &'static str, ns: u64) {
+        self.marks.push((Cow::Borrowed(phase), ns));
+    }
+
     /// Each phase and the nanoseconds from the beginning to its end.
     pub fn marks(&self) -> impl Iterator<Item = (&str, u64)> {
         let start = self.start;

@@ -1,0 +1,290 @@
+//! What a guest of this host can see, and what a change of world costs here: asked of a guest.
+//!
+//! **For**: whoever says what this host offers (levels of reproducibility, the CPU class, speed).
+//! **Not for**: an instance's own machine, which is the builder's.
+//!
+//! A [`Machine`] is entered once for each question, in ring 3 as every guest of ours, and leaves
+//! with an answer or a trap.
+
+mod guest;
+mod machine;
+mod tsc;
+
+use kvm_bindings::CpuId;
+use kvm_ioctls::Kvm;
+use vm_memory::GuestMemoryError;
+
+use crate::builder::BuildError;
+use crate::clock::monotonic_ns;
+use crate::kvm;
+use guest::Question;
+use machine::{Answer, Machine};
+
+/// Why this host could not be probed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The probe's machine could not be made or run.
+    #[error(transparent)]
+    Machine(#[from] BuildError),
+    /// The probe's memory.
+    #[error("the probe's memory: {0}")]
+    Memory(#[from] GuestMemoryError),
+    /// The guest neither answered nor trapped.
+    #[error("the probe's guest was lost at {question}: {exit}")]
+    Lost {
+        /// What it was to do.
+        question: String,
+        /// How KVM_RUN returned instead.
+        exit: String,
+    },
+    /// The thread on which the time stamp counter is forbidden could not be had.
+    #[error("a thread of the probe failed: {0}")]
+    Thread(std::io::Error),
+}
+
+/// An instruction by which a program can see the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// Time.
+    Rdtsc,
+    /// Time, and the processor's number.
+    Rdtscp,
+    /// The processor's number.
+    Rdpid,
+    /// The processor's kind and features.
+    Cpuid,
+    /// Randomness.
+    Rdrand,
+    /// Randomness.
+    Rdseed,
+    /// The extended state that the host has turned on.
+    Xgetbv,
+}
+
+impl Instruction {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Rdtsc,
+        Self::Rdtscp,
+        Self::Rdpid,
+        Self::Cpuid,
+        Self::Rdrand,
+        Self::Rdseed,
+        Self::Xgetbv,
+    ];
+
+    /// Its mnemonic.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rdtsc => "RDTSC",
+            Self::Rdtscp => "RDTSCP",
+            Self::Rdpid => "RDPID",
+            Self::Cpuid => "CPUID",
+            Self::Rdrand => "RDRAND",
+            Self::Rdseed => "RDSEED",
+            Self::Xgetbv => "XGETBV",
+        }
+    }
+}
+
+/// What becomes of such an instruction in a guest that must not see the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// It traps, so that the kernel answers in the host's place.
+    Trapped,
+    /// It traps if the vCPU's thread has forbidden itself the time stamp counter (PR_SET_TSC).
+    TrappedByThread,
+    /// It shows what the VMM has set.
+    Masked,
+    /// It shows the host.
+    Shown,
+}
+
+/// What a guest of this host can see, and what a change of world costs.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// What hides each instruction, where it can be hidden.
+    pub sights: Vec<(Instruction, Sight)>,
+    /// CPUID as the program of an ordinary instance sees it.
+    pub cpuid: Vec<Leaf>,
+    /// XCR0 as such a program sees it; `None` if it cannot.
+    pub xcr0: Option<u64>,
+    /// Nanoseconds of an exit to the VMM and back.
+    pub exit_ns: u64,
+    /// Nanoseconds of a system call that does nothing.
+    pub syscall_ns: u64,
+}
+
+/// One part of one leaf of CPUID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// The leaf, in EAX.
+    pub leaf: u32,
+    /// The part, in ECX.
+    pub part: u32,
+    /// EAX, EBX, ECX and EDX.
+    pub values: [u32; 4],
+}
+
+/// Probes this host with guests of a few instructions, which takes some milliseconds.
+///
+/// # Errors
+///
+/// There is no KVM, or its guests do not behave.
+pub fn probe(leaves: &[(u32, u32)]) -> Result<Probe, ProbeError> {
+    let kvm = kvm::open()?;
+    let features = kvm::features(&kvm)?;
+    let mut ordinary = Machine::new(&kvm, &features, false)?;
+    let shown = ordinary.cpuid(leaves)?.unwrap_or_default();
+    let cpuid = leaves.iter().zip(shown);
+    let cpuid = cpuid
+        .map(|(&(leaf, part), values)| Leaf { leaf, part, values })
+        .collect();
+    let xcr0 = match ordinary.ask(Question::Xgetbv)? {
+        Answer::Value(value) => Some(value),
+        Answer::Trap(_) => None,
+    };
+    Ok(Probe {
+        sights: sights(&kvm, &masked(&features)?)?,
+        cpuid,
+        xcr0,
+        exit_ns: exit_ns(&mut ordinary)?,
+        syscall_ns: syscall_ns(&mut ordinary)?,
+    })
+}
+
+/// The median of single exits.
+fn exit_ns(machine: &mut Machine) -> Result<u64, ProbeError> {
+    const TIMES: usize = 101;
+    machine.ask(Question::Exits)?;
+    let mut took = Vec::with_capacity(TIMES);
+    let mut before = monotonic_ns();
+    for _ in 0..TIMES {
+        machine.run(Question::Exits)?;
+        let now = monotonic_ns();
+        took.push(now - before);
+        before = now;
+    }
+    Ok(median(took))
+}
+
+/// The median of short series of calls, the exit at their end left out.
+fn syscall_ns(machine: &mut Machine) -> Result<u64, ProbeError> {
+    const TIMES: usize = 11;
+    const CALLS: u64 = 64;
+    let mut took = Vec::with_capacity(TIMES);
+    for _ in 0..TIMES {
+        let start = monotonic_ns();
+        machine.system_calls(1)?;
+        let between = monotonic_ns();
+        machine.system_calls(1 + CALLS)?;
+        let (one, more) = (between - start, monotonic_ns() - between);
+        took.push(more.saturating_sub(one) / CALLS);
+    }
+    Ok(median(took))
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+/// Leaf in which a hypervisor names itself: told by nobody else, and harmless to change.
+const SIGNATURE_LEAF: u32 = 0x4000_0000;
+const SIGNATURE: [u32; 4] = [SIGNATURE_LEAF, 0x6365_6c6c, 0x7072_6f62, 0x756e_6963];
+/// XCR0 with x87 and SSE only, which every processor accepts.
+const LITTLE_STATE: u32 = 0b11;
+
+/// `features` without the instructions that show the host, as far as CPUID has a word for them,
+/// with a signature of ours and little extended state.
+fn masked(features: &CpuId) -> Result<CpuId, ProbeError> {
+    let mut entries = features.as_slice().to_vec();
+    entries.retain(|entry| entry.function != SIGNATURE_LEAF);
+    for entry in &mut entries {
+        // SDM vol. 2, CPUID.
+        match (entry.function, entry.index) {
+            (0x1, _) => entry.ecx &= !(1 << 30), // RDRAND
+            (0x7, 0) => {
+                entry.ebx &= !(1 << 18); // RDSEED
+                entry.ecx &= !(1 << 22); // RDPID
+            }
+            (0x8000_0001, _) => entry.edx &= !(1 << 27), // RDTSCP
+            (0xd, 0) => (entry.eax, entry.edx) = (entry.eax & LITTLE_STATE, 0),
+            _ => {}
+        }
+    }
+    let [eax, ebx, ecx, edx] = SIGNATURE;
+    let function = SIGNATURE_LEAF;
+    let signature = kvm_bindings::kvm_cpuid_entry2 {
+        function,
+        eax,
+        ebx,
+        ecx,
+        edx,
+        ..Default::default()
+    };
+    entries.push(signature);
+    CpuId::from_entries(&entries).map_err(|_| {
+        let source = std::io::Error::other("too many entries");
+        ProbeError::from(kvm::KvmError {
+            what: "KVM_SET_CPUID2",
+            source,
+        })
+    })
+}
+
+/// What becomes of each instruction in a guest from which it should be hidden.
+fn sights(kvm: &Kvm, masked: &CpuId) -> Result<Vec<(Instruction, Sight)>, ProbeError> {
+    let mut machine = Machine::new(kvm, masked, true)?;
+    let mut sights = Vec::new();
+    for instruction in Instruction::ALL {
+        let sight = match instruction {
+            Instruction::Rdtsc => time(&mut machine, Question::Rdtsc)?,
+            Instruction::Rdtscp => time(&mut machine, Question::Rdtscp)?,
+            Instruction::Rdpid => trapped_or_shown(machine.ask(Question::Rdpid)?),
+            Instruction::Rdrand => trapped_or_shown(machine.ask(Question::Rdrand)?),
+            Instruction::Rdseed => trapped_or_shown(machine.ask(Question::Rdseed)?),
+            Instruction::Cpuid => match machine.cpuid(&[(SIGNATURE_LEAF, 0)])? {
+                None => Sight::Trapped,
+                Some(values) if values == [SIGNATURE] => Sight::Masked,
+                Some(_) => Sight::Shown,
+            },
+            Instruction::Xgetbv => match machine.ask(Question::Xgetbv)? {
+                Answer::Trap(_) => Sight::Trapped,
+                Answer::Value(value) if value == u64::from(LITTLE_STATE) => Sight::Masked,
+                Answer::Value(_) => Sight::Shown,
+            },
+        };
+        sights.push((instruction, sight));
+    }
+    Ok(sights)
+}
+
+fn trapped_or_shown(answer: Answer) -> Sight {
+    match answer {
+        Answer::Trap(_) => Sight::Trapped,
+        Answer::Value(_) => Sight::Shown,
+    }
+}
+
+/// What becomes of a read of the time stamp counter, which a thread can be forbidden.
+fn time(machine: &mut Machine, question: Question) -> Result<Sight, ProbeError> {
+    if let Answer::Trap(_) = machine.ask(question)? {
+        return Ok(Sight::Trapped);
+    }
+    let answer = std::thread::scope(|scope| {
+        let forbidden = || tsc::without_tsc(|| machine.ask(question));
+        let thread = std::thread::Builder::new().spawn_scoped(scope, forbidden);
+        let thread = thread.map_err(ProbeError::Thread)?;
+        let panicked = |_| ProbeError::Thread(std::io::Error::other("it panicked"));
+        thread
+            .join()
+            .map_err(panicked)?
+            .map_err(ProbeError::Thread)?
+    })?;
+    Ok(match answer {
+        Answer::Trap(_) => Sight::TrappedByThread,
+        Answer::Value(_) => Sight::Shown,
+    })
+}
