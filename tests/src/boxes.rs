@@ -106,6 +106,9 @@ impl Tree {
         let fresh = directory.join(format!("{}.{}.cell", self.name, std::process::id()));
         let status = Command::new(unicell())
             .args([Path::new("pack"), &self.path, Path::new("-o"), &fresh])
+            // A package says what it runs; each test says it anew.
+            .args(["--entrypoint", "/named-when-run"])
+            .stderr(std::process::Stdio::null())
             .status()
             .expect("unicell starts");
         assert!(

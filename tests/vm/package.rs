@@ -16,7 +16,14 @@ fn command(arguments: &[&Path]) -> Outcome {
 }
 
 fn pack(tree: &Tree, package: &Path) {
-    let outcome = command(&[Path::new("pack"), tree.path(), Path::new("-o"), package]);
+    let entrypoint = [Path::new("--entrypoint"), Path::new("/bin/hello")];
+    let outcome = command(
+        &[
+            &[Path::new("pack"), tree.path(), Path::new("-o"), package],
+            &entrypoint[..],
+        ]
+        .concat(),
+    );
     assert_eq!(outcome.code, 0, "{outcome}");
 }
 

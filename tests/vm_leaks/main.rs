@@ -9,6 +9,8 @@ use std::io::Read;
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use unicell_tests::boxes::tree;
 use unicell_tests::hosts::scale;
 use unicell_tests::process::Outcome;
@@ -73,6 +75,29 @@ fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+/// Waits until the processes that are on their way out are gone. `unicell run` does not wait for
+/// its instance to be taken down, which takes longer than starting one.
+fn wait_for_ends() {
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let id = entry.file_name().to_str().and_then(|id| id.parse().ok());
+        let Some(id) = id
+            .filter(|_| name.trim() == "unicell-vmm")
+            .and_then(Pid::from_raw)
+        else {
+            continue;
+        };
+        let Ok(process) = pidfd_open(id, PidfdFlags::empty()) else {
+            continue;
+        };
+        let limit = Timespec {
+            tv_sec: 10,
+            tv_nsec: 0,
+        };
+        poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)).unwrap();
+    }
+}
+
 /// The processes whose program is ours, this one apart.
 fn processes() -> Vec<String> {
     let mut found = Vec::new();
@@ -115,6 +140,7 @@ impl Before {
             self.descriptors,
             "descriptors of this process"
         );
+        wait_for_ends();
         let left = processes();
         assert!(left.len() <= self.processes, "processes left: {left:?}");
         let grown = kept_memory().saturating_sub(self.kept);

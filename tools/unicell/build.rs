@@ -14,7 +14,13 @@ fn main() {
         features: &[],
         profile: "instance",
         flags: &["-Ctarget-feature=+crt-static".to_owned()],
-        sources: &["guest-abi", "images/kernel", "images/kernel-image", "tools/unicell-vmm", "vmm"],
+        sources: &[
+            "guest-abi",
+            "images/kernel",
+            "images/kernel-image",
+            "tools/unicell-vmm",
+            "vmm",
+        ],
     };
     embed(&workspace_root(2), &binary, FILE);
     let out = env::var("OUT_DIR").unwrap_or_else(|_| fail("OUT_DIR is not set: cargo runs this"));

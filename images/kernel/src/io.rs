@@ -27,7 +27,13 @@ impl<'a> Sink<'a> {
     /// Into kernel memory.
     pub fn kernel(buffer: &'a mut [u8]) -> Self {
         let total = buffer.len();
-        Self { target: Target::Kernel(buffer), done: 0, in_piece: 0, piece: 0, total }
+        Self {
+            target: Target::Kernel(buffer),
+            done: 0,
+            in_piece: 0,
+            piece: 0,
+            total,
+        }
     }
 
     /// Into one piece of the program's memory.
@@ -40,7 +46,13 @@ impl<'a> Sink<'a> {
     #[must_use]
     pub fn pieces(pieces: Vec<Piece>) -> Self {
         let total = pieces.iter().map(|piece| piece.1).sum();
-        Self { target: Target::User(pieces), done: 0, in_piece: 0, piece: 0, total }
+        Self {
+            target: Target::User(pieces),
+            done: 0,
+            in_piece: 0,
+            piece: 0,
+            total,
+        }
     }
 
     /// Bytes that can still be taken.
@@ -61,9 +73,13 @@ impl<'a> Sink<'a> {
     ///
     /// EFAULT; what was taken before counts in [`Sink::done`].
     pub fn write(&mut self, from: &[u8]) -> Result<usize> {
-        self.each(from.len(), |address, range| user::copy_out(address, &from[range]), |to, range| {
-            to.copy_from_slice(&from[range]);
-        })
+        self.each(
+            from.len(),
+            |address, range| user::copy_out(address, &from[range]),
+            |to, range| {
+                to.copy_from_slice(&from[range]);
+            },
+        )
     }
 
     /// Takes zeros.
@@ -72,7 +88,11 @@ impl<'a> Sink<'a> {
     ///
     /// As [`Sink::write`].
     pub fn zero(&mut self, len: usize) -> Result<usize> {
-        self.each(len, |address, range| user::zero_out(address, range.len()), |to, _| to.fill(0))
+        self.each(
+            len,
+            |address, range| user::zero_out(address, range.len()),
+            |to, _| to.fill(0),
+        )
     }
 
     fn each(
@@ -92,7 +112,10 @@ impl<'a> Sink<'a> {
                 while taken < len {
                     let (address, size) = pieces[self.piece];
                     let part = (len - taken).min(size - self.in_piece);
-                    user(address.wrapping_add(self.in_piece as u64), taken..taken + part)?;
+                    user(
+                        address.wrapping_add(self.in_piece as u64),
+                        taken..taken + part,
+                    )?;
                     taken += part;
                     self.done += part;
                     self.in_piece += part;
@@ -127,7 +150,13 @@ impl<'a> Source<'a> {
     #[must_use]
     pub fn kernel(buffer: &'a [u8]) -> Self {
         let total = buffer.len();
-        Self { origin: Origin::Kernel(buffer), done: 0, in_piece: 0, piece: 0, total }
+        Self {
+            origin: Origin::Kernel(buffer),
+            done: 0,
+            in_piece: 0,
+            piece: 0,
+            total,
+        }
     }
 
     /// From one piece of the program's memory.
@@ -140,7 +169,13 @@ impl<'a> Source<'a> {
     #[must_use]
     pub fn pieces(pieces: Vec<Piece>) -> Self {
         let total = pieces.iter().map(|piece| piece.1).sum();
-        Self { origin: Origin::User(pieces), done: 0, in_piece: 0, piece: 0, total }
+        Self {
+            origin: Origin::User(pieces),
+            done: 0,
+            in_piece: 0,
+            piece: 0,
+            total,
+        }
     }
 
     /// Bytes that can still be had.
@@ -199,7 +234,9 @@ impl<'a> Source<'a> {
     pub fn skip(&mut self, len: usize) {
         let mut left = len.min(self.remaining());
         self.done += left;
-        let Origin::User(pieces) = &self.origin else { return };
+        let Origin::User(pieces) = &self.origin else {
+            return;
+        };
         while left > 0 {
             let size = pieces[self.piece].1;
             let part = left.min(size - self.in_piece);

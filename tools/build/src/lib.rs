@@ -47,7 +47,10 @@ pub fn embed(root: &Path, binary: &Binary<'_>, file: &str) {
     let out = PathBuf::from(variable("OUT_DIR"));
     let target_dir = target_root(&out).join(binary.profile);
     build(root, binary, &target_dir);
-    let built = target_dir.join(TARGET).join(binary.profile).join(binary.name);
+    let built = target_dir
+        .join(TARGET)
+        .join(binary.profile)
+        .join(binary.name);
     if let Err(error) = fs::copy(&built, out.join(file)) {
         fail(&format!("cannot copy {}: {error}", built.display()));
     }
@@ -71,7 +74,12 @@ fn build(root: &Path, binary: &Binary<'_>, target_dir: &Path) {
         .env("CARGO_ENCODED_RUSTFLAGS", binary.flags.join("\x1f"));
     // What the outer run was told is not for the inner one: not its flags, nor clippy in rustc's
     // place.
-    for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"] {
+    for name in [
+        "RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CARGO_TARGET_DIR",
+    ] {
         cargo.env_remove(name);
     }
     match cargo.status() {

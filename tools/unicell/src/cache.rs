@@ -24,10 +24,16 @@ impl Cache {
         let base = base.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?;
         let root = base.join("unicell");
         let is_ours = |found: &std::fs::Metadata| {
-            found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() && found.mode() & 0o77 == 0
+            found.is_dir()
+                && found.uid() == rustix::process::geteuid().as_raw()
+                && found.mode() & 0o77 == 0
         };
         if !root.symlink_metadata().is_ok_and(|found| is_ours(&found)) {
-            std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&root).ok()?;
+            std::fs::DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(&root)
+                .ok()?;
             root.symlink_metadata().ok().filter(is_ours)?;
         }
         Some(Self { root })
@@ -56,13 +62,15 @@ impl Cache {
     /// The file with these bytes, known by their hash. Others of the same name prefix are from
     /// other versions of unicell.
     fn executable(&self, hash: &str, bytes: &[u8]) -> Option<File> {
-        let path = self.directory("bin")?.join(format!("unicell-vmm-{}", &hash[..16]));
+        let path = self
+            .directory("bin")?
+            .join(format!("unicell-vmm-{}", &hash[..16]));
         if let Some(file) = open_executable(&path, bytes.len()) {
             return Some(file);
         }
         let temporary = path.with_extension(std::process::id().to_string());
-        let written = write_executable(&temporary, bytes)
-            .and_then(|()| std::fs::rename(&temporary, &path));
+        let written =
+            write_executable(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, &path));
         if written.is_err() {
             // What is left over is of no use; that it cannot be removed does not matter.
             let _ = std::fs::remove_file(&temporary);
@@ -81,7 +89,11 @@ fn open_executable(path: &Path, len: usize) -> Option<File> {
 }
 
 fn write_executable(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::options().write(true).create_new(true).mode(0o700).open(path)?;
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o700)
+        .open(path)?;
     file.write_all(bytes)
 }
 
@@ -96,5 +108,9 @@ pub(crate) fn executable(cache: Option<&Cache>, hash: &str, bytes: &[u8]) -> io:
     file.write_all(bytes)?;
     // A descriptor that can be written cannot be executed.
     let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }

@@ -8,7 +8,12 @@ use unicell_service::manifest::{Overrides, parse_memory};
 
 /// Runs boxes of ordinary Linux files in micro-VMs.
 #[derive(Parser)]
-#[command(version, about, arg_required_else_help = true, propagate_version = true)]
+#[command(
+    version,
+    about,
+    arg_required_else_help = true,
+    propagate_version = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -150,8 +155,15 @@ pub(crate) struct DoctorArguments {
     pub(crate) json: bool,
 }
 
+/// As in a manifest; less than a MiB is understood too, to be told that it is too little.
 fn memory(text: &str) -> Result<u64, String> {
-    parse_memory(text).map_err(|fault| fault.to_string())
+    let kib = text
+        .strip_suffix("K")
+        .and_then(|digits| digits.parse::<u64>().ok());
+    match kib {
+        Some(kib) => Ok(kib.div_ceil(1024) << 20),
+        None => parse_memory(text).map_err(|fault| fault.to_string()),
+    }
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -170,7 +182,9 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => Duration::from_secs(3600),
         unit => return Err(format!("{unit} is no unit: use ms, s, m or h")),
     };
-    let number: f64 = digits.parse().map_err(|_| format!("{digits:?} is no number"))?;
+    let number: f64 = digits
+        .parse()
+        .map_err(|_| format!("{digits:?} is no number"))?;
     let seconds = unit.as_secs_f64() * number;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

@@ -21,7 +21,11 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// A failure with its exit code.
     pub(crate) fn new(code: Code, what: impl Display) -> Self {
-        Self { code, what: what.to_string(), hint: None }
+        Self {
+            code,
+            what: what.to_string(),
+            hint: None,
+        }
     }
 
     /// Something that was asked for could not be done.

@@ -71,7 +71,11 @@ fn entry_line(entry: &Entry) -> String {
         Kind::Fifo => 'p',
         Kind::Socket => 's',
     };
-    let target = entry.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+    let target = entry
+        .target
+        .as_ref()
+        .map(|target| format!(" -> {target}"))
+        .unwrap_or_default();
     format!(
         "{kind}{:04o} {:>5} {:>5} {:>10} {}{target}",
         entry.permissions, entry.uid, entry.gid, entry.size, entry.path

@@ -32,7 +32,11 @@ pub(crate) struct Start<'a> {
 /// Runs an instance to its end. The program has our standard input, output and error.
 pub(crate) fn run(start: Start<'_>, cache: Option<&Cache>) -> Result<Outcome> {
     let image = BoxImage {
-        file: start.package.file().try_clone().map_err(Failure::internal)?,
+        file: start
+            .package
+            .file()
+            .try_clone()
+            .map_err(Failure::internal)?,
         offset: start.package.image_offset(),
         len: start.package.image_len(),
     };
@@ -40,7 +44,9 @@ pub(crate) fn run(start: Start<'_>, cache: Option<&Cache>) -> Result<Outcome> {
     let link_start = LinkStart {
         ram: start.memory,
         flags: start.flags,
-        timeout_ns: start.timeout.map(|time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
+        timeout_ns: start
+            .timeout
+            .map(|time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
         since_ns: start.since,
         seed: None,
         init: start.init,
@@ -77,8 +83,14 @@ fn explain_loss(error: &LinkError, child: &mut std::process::Child) -> Failure {
 /// The exit code of an instance that has ended; what was not the program's doing is a failure.
 pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
     let code = match outcome.end {
-        End::Guest { kind: ExitKind::Exited, status } => return Ok(ExitCode::from(status as u8)),
-        End::Guest { kind: ExitKind::Signaled, status } => {
+        End::Guest {
+            kind: ExitKind::Exited,
+            status,
+        } => return Ok(ExitCode::from(status as u8)),
+        End::Guest {
+            kind: ExitKind::Signaled,
+            status,
+        } => {
             return Ok(killed(status, &outcome.text));
         }
         End::Guest { kind, .. } => match kind {
@@ -108,7 +120,9 @@ pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
         ),
         Code::MemoryTooSmall | Code::OutOfMemory => failure.hint("give more with --memory"),
         Code::NoEntrypoint => failure.hint("name a program inside the box with --entrypoint"),
-        Code::NoInterpreter => failure.hint("the box lacks the program's dynamic linker: pack libc with it"),
+        Code::NoInterpreter => {
+            failure.hint("the box lacks the program's dynamic linker: pack libc with it")
+        }
         Code::TimedOut => failure.hint("give more with --timeout"),
         _ => failure,
     })
@@ -117,12 +131,42 @@ pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
 /// Says which signal, as a shell does, with what is known of a fault.
 fn killed(signal: u32, text: &str) -> ExitCode {
     const NAMES: [&str; 32] = [
-        "0", "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE",
-        "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT",
-        "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU",
-        "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
+        "0",
+        "SIGHUP",
+        "SIGINT",
+        "SIGQUIT",
+        "SIGILL",
+        "SIGTRAP",
+        "SIGABRT",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGKILL",
+        "SIGUSR1",
+        "SIGSEGV",
+        "SIGUSR2",
+        "SIGPIPE",
+        "SIGALRM",
+        "SIGTERM",
+        "SIGSTKFLT",
+        "SIGCHLD",
+        "SIGCONT",
+        "SIGSTOP",
+        "SIGTSTP",
+        "SIGTTIN",
+        "SIGTTOU",
+        "SIGURG",
+        "SIGXCPU",
+        "SIGXFSZ",
+        "SIGVTALRM",
+        "SIGPROF",
+        "SIGWINCH",
+        "SIGIO",
+        "SIGPWR",
+        "SIGSYS",
     ];
-    let name = NAMES.get(signal as usize).map_or_else(|| signal.to_string(), |name| (*name).into());
+    let name = NAMES
+        .get(signal as usize)
+        .map_or_else(|| signal.to_string(), |name| (*name).into());
     anstream::eprintln!("unicell: the program was killed by {name}");
     if !text.is_empty() {
         anstream::eprintln!("{}", text.trim_end());

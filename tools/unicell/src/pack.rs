@@ -58,7 +58,12 @@ fn temporary(output: &Path) -> PathBuf {
 
 fn pack_to(arguments: &PackArguments, overrides: Overrides, to: &Path) -> Result<Packed> {
     let at = |error| Failure::failed(format!("{}: {error}", arguments.output.display()));
-    let mut out = File::options().read(true).write(true).create_new(true).open(to).map_err(at)?;
+    let mut out = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(to)
+        .map_err(at)?;
     let manifest = match &arguments.manifest {
         None => ManifestSource::InTree,
         Some(path) => ManifestSource::Text {
@@ -77,7 +82,11 @@ pub(crate) fn pack_source(
     manifest: ManifestSource,
     out: &mut File,
 ) -> Result<Packed> {
-    let options = PackOptions { manifest, overrides, ..PackOptions::default() };
+    let options = PackOptions {
+        manifest,
+        overrides,
+        ..PackOptions::default()
+    };
     let mut bar = Bar::new();
     let mut progress = |progress| bar.show(progress);
     let result = if source.is_dir() {
@@ -104,7 +113,11 @@ struct Bar {
 
 impl Bar {
     fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), since: std::time::Instant::now(), phase: None }
+        Self {
+            bar: ProgressBar::hidden(),
+            since: std::time::Instant::now(),
+            phase: None,
+        }
     }
 
     fn show(&mut self, progress: Progress) {
@@ -118,7 +131,8 @@ impl Bar {
                 Phase::Copy => "packing",
                 Phase::Hash => "hashing",
             };
-            let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {eta}");
+            let style =
+                ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {eta}");
             self.bar = ProgressBar::new(progress.total).with_message(label);
             if let Ok(style) = style {
                 self.bar.set_style(style);

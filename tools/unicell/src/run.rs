@@ -41,11 +41,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
 }
 
 /// A package as it is; anything else is packed first, into a file that nobody sees.
-fn open(
-    source: &Path,
-    overrides: Overrides,
-    cache: Option<&Cache>,
-) -> Result<(Package, Manifest)> {
+fn open(source: &Path, overrides: Overrides, cache: Option<&Cache>) -> Result<(Package, Manifest)> {
     let explain = |error: OpenError| explain_package(&error);
     let records = cache.and_then(Cache::records);
     let packed = match Package::open_verified(source, records.as_deref()) {
@@ -55,8 +51,8 @@ fn open(
         Err(error) => return Err(explain(error)),
     };
     let manifest = packed.manifest().clone().with(&overrides);
-    let manifest = manifest
-        .map_err(|error| Failure::failed(format!("{}: {error}", source.display())))?;
+    let manifest =
+        manifest.map_err(|error| Failure::failed(format!("{}: {error}", source.display())))?;
     Ok((packed, manifest))
 }
 
@@ -68,8 +64,7 @@ fn pack_for_once(
     let mut file = nameless_file(cache)?;
     let packed = pack_source(source, overrides, ManifestSource::InTree, &mut file)?;
     show_warnings(&packed.warnings);
-    let package =
-        Package::from_file(file, source).map_err(|error| explain_package(&error))?;
+    let package = Package::from_file(file, source).map_err(|error| explain_package(&error))?;
     Ok((package, packed.manifest))
 }
 
@@ -122,7 +117,10 @@ fn memory(manifest: &Manifest) -> Result<u64> {
 /// The program's name, its arguments and its environment: what the box and the user say, nothing
 /// more.
 fn init_block(manifest: &Manifest) -> Vec<u8> {
-    let env = manifest.env().iter().map(|(name, value)| format!("{name}={value}"));
+    let env = manifest
+        .env()
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"));
     let env: Vec<String> = env.collect();
     let args: Vec<&[u8]> = [manifest.entrypoint().as_bytes()]
         .into_iter()

@@ -40,6 +40,14 @@ fn write(out: &mut impl Write, stats: &Stats) -> std::io::Result<()> {
     for (name, count) in rows {
         writeln!(out, "{count:>12}  {name}")?;
     }
-    writeln!(out, "{:>12}  memory in use at the end", bytes(guest.pages_used * PAGE_SIZE))?;
-    writeln!(out, "{:>12}  peak memory", bytes(guest.pages_peak * PAGE_SIZE))
+    writeln!(
+        out,
+        "{:>12}  memory in use at the end",
+        bytes(guest.pages_used * PAGE_SIZE)
+    )?;
+    writeln!(
+        out,
+        "{:>12}  peak memory",
+        bytes(guest.pages_peak * PAGE_SIZE)
+    )
 }

@@ -80,7 +80,9 @@ impl Context {
             let start: unsafe extern "C" fn() = unicell_thread_start;
             words.sub(1).write(start as usize as u64);
             words.sub(7).write_bytes(0, 6);
-            context.stack_pointer.store(words.sub(7) as u64, Ordering::Relaxed);
+            context
+                .stack_pointer
+                .store(words.sub(7) as u64, Ordering::Relaxed);
         }
         context
     }
@@ -146,7 +148,10 @@ impl Context {
         unsafe {
             (*self.state.get()).save();
             next.load();
-            unicell_switch(self.stack_pointer.as_ptr(), next.stack_pointer.load(Ordering::Relaxed));
+            unicell_switch(
+                self.stack_pointer.as_ptr(),
+                next.stack_pointer.load(Ordering::Relaxed),
+            );
         }
     }
 

@@ -50,7 +50,11 @@ pub(super) fn fault_address() -> u64 {
 extern "C" fn unicell_main(boot: *const BootInfo) -> ! {
     // SAFETY: the VMM passes the address of the boot page, which is mapped and valid.
     let boot = unsafe { boot.read() };
-    assert_eq!((boot.magic, boot.abi), (BOOT_MAGIC, ABI_VERSION), "another VMM's boot page");
+    assert_eq!(
+        (boot.magic, boot.abi),
+        (BOOT_MAGIC, ABI_VERSION),
+        "another VMM's boot page"
+    );
     crate::main(&boot)
 }
 
@@ -92,7 +96,8 @@ const PAGE_FAULT: u64 = 14;
 fn kernel_trap(frame: &Frame) {
     let address = fault_address();
     let access = Access::of_fault(frame.error);
-    if frame.number == PAGE_FAULT && address < USER_END && paging::current_permits(address, access) {
+    if frame.number == PAGE_FAULT && address < USER_END && paging::current_permits(address, access)
+    {
         return;
     }
     let mut trace = [0; REPORT_FRAMES];
@@ -115,8 +120,12 @@ pub(crate) fn backtrace(mut base_pointer: u64, into: &mut [u64]) -> usize {
     while found < into.len() && base_pointer >= DIRECT_MAP && base_pointer.is_multiple_of(8) {
         // SAFETY: frame pointers of the kernel point into its stacks, which are mapped; a chain
         // that leads elsewhere stops at an address that is not the kernel's text.
-        let (next, address) =
-            unsafe { (*(base_pointer as *const u64), *((base_pointer + 8) as *const u64)) };
+        let (next, address) = unsafe {
+            (
+                *(base_pointer as *const u64),
+                *((base_pointer + 8) as *const u64),
+            )
+        };
         if !(KERNEL_BASE..KERNEL_LIMIT).contains(&address) {
             break;
         }

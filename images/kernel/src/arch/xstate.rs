@@ -36,7 +36,10 @@ pub fn init() {
         (size + offset) as usize
     };
     MASK.store(mask, Ordering::Relaxed);
-    SIZE.store(components.map(end).fold(STANDARD, usize::max), Ordering::Relaxed);
+    SIZE.store(
+        components.map(end).fold(STANDARD, usize::max),
+        Ordering::Relaxed,
+    );
 }
 
 /// Bytes of a saved state.
@@ -166,7 +169,11 @@ impl State {
         let size = size();
         self.bytes_mut()[..len].copy_from_slice(&from[..len]);
         self.bytes_mut()[len..size].fill(0);
-        let components = if len >= STANDARD { self.components() & mask() } else { LEGACY };
+        let components = if len >= STANDARD {
+            self.components() & mask()
+        } else {
+            LEGACY
+        };
         self.bytes_mut()[COMPONENTS..STANDARD].fill(0);
         self.set_components(components | LEGACY);
         Ok(())

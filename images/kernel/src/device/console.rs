@@ -70,7 +70,9 @@ impl State {
         if self.pages[at].is_none() {
             self.pages[at] = Some(Frame::uninitialised()?);
         }
-        let Some(page) = &self.pages[at] else { return Err(Errno::ENOMEM) };
+        let Some(page) = &self.pages[at] else {
+            return Err(Errno::ENOMEM);
+        };
         page.write(0, &channel.to_le_bytes());
         page.write(4, &(text.len() as u32).to_le_bytes());
         page.write(HEADER, text);
@@ -79,7 +81,8 @@ impl State {
         self.busy |= 1 << slot;
         self.channels[at] = channel as u8;
         let readable = (address, (HEADER + text.len()) as u32);
-        self.ring.add(slot, Some(readable), Some((address + STATUS as u64, 4)));
+        self.ring
+            .add(slot, Some(readable), Some((address + STATUS as u64, 4)));
         Ok(())
     }
 }
@@ -156,7 +159,10 @@ pub fn trace(line: fmt::Arguments<'_>) {
 }
 
 fn send_line(channel: u32, line: fmt::Arguments<'_>) {
-    let mut text = Line { text: [0; LINE_MAX], len: 0 };
+    let mut text = Line {
+        text: [0; LINE_MAX],
+        len: 0,
+    };
     // Cut at worst: the writer never fails.
     let _ = text.write_fmt(line);
     let len = text.len.min(LINE_MAX - 1);

@@ -58,8 +58,10 @@ pub fn request(op: u32, stream: u32, credit: u32, payload: &[u8]) -> Result<u32>
         let free = state.pages.iter().position(Option::is_none);
         let slot = free.ok_or(Errno::EAGAIN)?;
         let page = Frame::uninitialised()?;
-        let header: Vec<u8> =
-            [op, stream, credit, payload.len() as u32].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let header: Vec<u8> = [op, stream, credit, payload.len() as u32]
+            .iter()
+            .flat_map(|word| word.to_le_bytes())
+            .collect();
         page.write(0, &header);
         page.write(HEADER, payload);
         let readable = (page.address(), (HEADER + payload.len()) as u32);
@@ -80,7 +82,8 @@ pub fn request(op: u32, stream: u32, credit: u32, payload: &[u8]) -> Result<u32>
     let page = STATE.lock().pages[slot].take().ok_or(Errno::EIO)?;
     let mut reply = [0; 8];
     page.read(REPLY, &mut reply);
-    let word = |at: usize| u32::from_le_bytes([reply[at], reply[at + 1], reply[at + 2], reply[at + 3]]);
+    let word =
+        |at: usize| u32::from_le_bytes([reply[at], reply[at + 1], reply[at + 2], reply[at + 3]]);
     match word(0) {
         0 => Ok(word(4)),
         errno => Err(Errno::new(errno as u16)),

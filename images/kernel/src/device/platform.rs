@@ -69,7 +69,9 @@ pub fn counts_to_ns(counts: u64) -> u64 {
 #[must_use]
 pub fn monotonic() -> u64 {
     let clock = host_clock();
-    let ns = clock.mono_ns.wrapping_add(scale(&clock, tsc().saturating_sub(clock.tsc)));
+    let ns = clock
+        .mono_ns
+        .wrapping_add(scale(&clock, tsc().saturating_sub(clock.tsc)));
     // The host corrects its clock now and then; time never goes back for a program all the same.
     LATEST.fetch_max(ns, Ordering::Relaxed).max(ns)
 }
@@ -141,7 +143,10 @@ pub fn end_with_frames(kind: ExitKind, status: u32, text: fmt::Arguments<'_>, tr
     for (at, frame) in trace.iter().take(REPORT_FRAMES).enumerate() {
         // SAFETY: the page is mapped and only this vCPU writes it; in bounds.
         unsafe {
-            addr_of_mut!((*report).frames).cast::<u64>().add(at).write(*frame);
+            addr_of_mut!((*report).frames)
+                .cast::<u64>()
+                .add(at)
+                .write(*frame);
             addr_of_mut!((*report).frame_count).write(at as u32 + 1);
         }
     }

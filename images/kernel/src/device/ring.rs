@@ -8,9 +8,7 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU16, Ordering, fence};
 
-use unicell_guest_abi::device::{
-    AVAIL_OFFSET, QUEUE_NOTIFY, QUEUE_SIZE, USED_OFFSET, ring_gpa,
-};
+use unicell_guest_abi::device::{AVAIL_OFFSET, QUEUE_NOTIFY, QUEUE_SIZE, USED_OFFSET, ring_gpa};
 use unicell_guest_abi::layout::{DEVICE_VA, DIRECT_MAP};
 
 /// Chains that a queue can hold.
@@ -40,7 +38,11 @@ pub(super) struct Ring {
 impl Ring {
     /// The driver of a queue that the VMM has handed over running.
     pub(super) const fn new(queue: usize) -> Self {
-        Self { queue, added: 0, seen: 0 }
+        Self {
+            queue,
+            added: 0,
+            seen: 0,
+        }
     }
 
     fn at<T>(&self, offset: u64) -> *mut T {
@@ -56,9 +58,18 @@ impl Ring {
     pub(super) fn add(&mut self, slot: u16, readable: Option<Piece>, writable: Option<Piece>) {
         let chained = readable.is_some() && writable.is_some();
         let write = |index: u16, (address, len): Piece, flags: u16| {
-            let descriptor = Descriptor { address, len, flags, next: index + 1 };
+            let descriptor = Descriptor {
+                address,
+                len,
+                flags,
+                next: index + 1,
+            };
             // SAFETY: `index` is in the table; the device does not look at it before it is added.
-            unsafe { self.at::<Descriptor>(0).add(index.into()).write_volatile(descriptor) }
+            unsafe {
+                self.at::<Descriptor>(0)
+                    .add(index.into())
+                    .write_volatile(descriptor)
+            }
         };
         if let Some(piece) = readable {
             write(2 * slot, piece, if chained { NEXT } else { 0 });
@@ -69,14 +80,17 @@ impl Ring {
         let entry = AVAIL_OFFSET + 4 + 2 * u64::from(self.added % QUEUE_SIZE);
         self.word(entry).store(2 * slot, Ordering::Relaxed);
         self.added = self.added.wrapping_add(1);
-        self.word(AVAIL_OFFSET + 2).store(self.added, Ordering::Release);
+        self.word(AVAIL_OFFSET + 2)
+            .store(self.added, Ordering::Release);
     }
 
     /// Rings the doorbell if the device asked for it, given how many chains were added since it
     /// was last rung.
     pub(super) fn kick(&self, added: u16) {
         fence(Ordering::SeqCst);
-        let event = self.word(USED_OFFSET + 4 + 8 * u64::from(QUEUE_SIZE)).load(Ordering::Relaxed);
+        let event = self
+            .word(USED_OFFSET + 4 + 8 * u64::from(QUEUE_SIZE))
+            .load(Ordering::Relaxed);
         if self.added.wrapping_sub(event).wrapping_sub(1) < added {
             // SAFETY: the VMM maps the register's page; a plain 4-byte `mov`, as every host needs.
             unsafe {
@@ -102,8 +116,13 @@ impl Ring {
     /// has already finished one.
     pub(super) fn want_news(&self, wanted: bool) -> bool {
         // Half the ring's numbers away is never reached.
-        let event = if wanted { self.seen } else { self.seen.wrapping_sub(1) };
-        self.word(AVAIL_OFFSET + 4 + 2 * u64::from(QUEUE_SIZE)).store(event, Ordering::Relaxed);
+        let event = if wanted {
+            self.seen
+        } else {
+            self.seen.wrapping_sub(1)
+        };
+        self.word(AVAIL_OFFSET + 4 + 2 * u64::from(QUEUE_SIZE))
+            .store(event, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         self.word(USED_OFFSET + 2).load(Ordering::Relaxed) != self.seen
     }

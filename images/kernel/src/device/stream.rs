@@ -66,7 +66,15 @@ impl Streams {
         rx.want_news(true);
         rx.kick(BUFFERS);
         let (tx, open, sending) = (Ring::new(TX), BTreeMap::new(), VecDeque::new());
-        Ok(Self { rx, tx, buffers, sending, open, next: 1, tx_slot: 0 })
+        Ok(Self {
+            rx,
+            tx,
+            buffers,
+            sending,
+            open,
+            next: 1,
+            tx_slot: 0,
+        })
     }
 
     /// Sends a message without bytes.
@@ -76,11 +84,14 @@ impl Streams {
         }
         // Messages are few (one for each quarter of a window), the ring is never full; if memory
         // is, the stream stalls and nothing else.
-        let Ok(page) = Frame::uninitialised() else { return };
+        let Ok(page) = Frame::uninitialised() else {
+            return;
+        };
         for (at, word) in [stream, kind, 0, value].iter().enumerate() {
             page.write(4 * at, &word.to_le_bytes());
         }
-        self.tx.add(self.tx_slot, Some((page.address(), HEADER as u32)), None);
+        self.tx
+            .add(self.tx_slot, Some((page.address(), HEADER as u32)), None);
         self.tx_slot = (self.tx_slot + 1) % super::ring::SLOTS;
         self.sending.push_back(page);
         self.tx.kick(1);
@@ -90,7 +101,8 @@ impl Streams {
         let page = &self.buffers[usize::from(slot.min(BUFFERS - 1))];
         let mut bytes = vec![0; (len as usize).min(PAGE_SIZE as usize)];
         page.read(0, &mut bytes);
-        self.rx.add(slot, None, Some((page.address(), PAGE_SIZE as u32)));
+        self.rx
+            .add(slot, None, Some((page.address(), PAGE_SIZE as u32)));
         let (header, bytes) = bytes.split_at_checked(HEADER)?;
         let word = |at: usize| {
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
@@ -99,7 +111,9 @@ impl Streams {
         {
             let mut state = stream.state.lock();
             match word(4) {
-                kind::DATA => state.unread.extend(&bytes[..bytes.len().min(word(8) as usize)]),
+                kind::DATA => state
+                    .unread
+                    .extend(&bytes[..bytes.len().min(word(8) as usize)]),
                 kind::END => state.ended = true,
                 kind::RESET => state.broken = Some(Errno::new(word(12) as u16)),
                 _ => {}
@@ -114,7 +128,9 @@ pub(super) fn poll() {
     loop {
         let stream = {
             let mut streams = STREAMS.lock();
-            let Some(streams) = streams.as_mut() else { return };
+            let Some(streams) = streams.as_mut() else {
+                return;
+            };
             let Some((slot, len)) = streams.rx.take_used() else {
                 if streams.rx.want_news(true) {
                     continue;

@@ -65,7 +65,9 @@ impl Elf {
     pub(super) fn parse(head: &[u8], program: &Program) -> Result<Self, Failure> {
         let broken = Failure::NotAProgram;
         if head.get(..4) != Some(b"\x7fELF") {
-            return Err(broken("neither an ELF program nor a script that begins with `#!`"));
+            return Err(broken(
+                "neither an ELF program nor a script that begins with `#!`",
+            ));
         }
         if head.len() < HEADER {
             return Err(broken("the ELF header is cut off"));
@@ -78,7 +80,9 @@ impl Elf {
         }
         let kind = header.u16(16);
         if kind != TYPE_EXECUTABLE && kind != TYPE_SHARED {
-            return Err(broken("an ELF file, but not a program (an object file or a core dump)"));
+            return Err(broken(
+                "an ELF file, but not a program (an object file or a core dump)",
+            ));
         }
         let (offset, count) = (header.u64(32), header.u16(56));
         if usize::from(header.u16(54)) != PROGRAM_HEADER || count == 0 || count > 1024 {
@@ -133,7 +137,9 @@ impl Elf {
             }
             INTERPRETER => {
                 if file_size == 0 || file_size > PATH_MAX {
-                    return Err(broken("the ELF file's interpreter has no name or too long a one"));
+                    return Err(broken(
+                        "the ELF file's interpreter has no name or too long a one",
+                    ));
                 }
                 let mut path = alloc::vec![0; file_size as usize];
                 if program.read_at(offset, &mut path)? != path.len() || path.pop() != Some(0) {
@@ -148,12 +154,20 @@ impl Elf {
 
     fn check(&self, segment: &Segment, size: u64) -> Result<(), Failure> {
         let broken = Failure::NotAProgram;
-        let in_file = segment.offset.checked_add(segment.file_size).is_some_and(|end| end <= size);
+        let in_file = segment
+            .offset
+            .checked_add(segment.file_size)
+            .is_some_and(|end| end <= size);
         if !in_file {
-            return Err(broken("the ELF file is cut off: a segment reaches past its end"));
+            return Err(broken(
+                "the ELF file is cut off: a segment reaches past its end",
+            ));
         }
         let end = segment.address.checked_add(segment.memory_size);
-        let previous = self.segments.last().map_or(0, |last| last.address + last.memory_size);
+        let previous = self
+            .segments
+            .last()
+            .map_or(0, |last| last.address + last.memory_size);
         if segment.memory_size < segment.file_size
             || end.is_none_or(|end| end > USER_END)
             || segment.address % PAGE_SIZE != segment.offset % PAGE_SIZE
@@ -166,8 +180,14 @@ impl Elf {
 
     /// The range of addresses that it takes, in whole pages.
     pub(super) fn span(&self) -> (u64, u64) {
-        let first = self.segments.first().map_or(0, |segment| page_floor(segment.address));
-        let last = self.segments.last().map_or(0, |last| last.address + last.memory_size);
+        let first = self
+            .segments
+            .first()
+            .map_or(0, |segment| page_floor(segment.address));
+        let last = self
+            .segments
+            .last()
+            .map_or(0, |last| last.address + last.memory_size);
         (first, last.next_multiple_of(PAGE_SIZE))
     }
 }

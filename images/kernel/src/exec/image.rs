@@ -38,7 +38,14 @@ pub(super) fn map(space: &Space, program: &Program, elf: &Elf, base: Base) -> Re
         Base::Interpreter => {
             // A reservation finds the room, the segments then replace it.
             let len = end - start + elf.align;
-            let room = space.map(Place::Hint(0), len, Protection::default(), false, None, false)?;
+            let room = space.map(
+                Place::Hint(0),
+                len,
+                Protection::default(),
+                false,
+                None,
+                false,
+            )?;
             space.unmap(room, len)?;
             room.next_multiple_of(elf.align) - start
         }
@@ -53,7 +60,10 @@ pub(super) fn map(space: &Space, program: &Program, elf: &Elf, base: Base) -> Re
     };
     for segment in &elf.segments {
         map_segment(space, program, base, segment)?;
-        let (from, to) = (base + segment.address, base + segment.address + segment.file_size);
+        let (from, to) = (
+            base + segment.address,
+            base + segment.address + segment.file_size,
+        );
         if segment.protection.execute && image.code.1 == 0 {
             image.code = (from, to);
         }
@@ -77,11 +87,25 @@ fn map_segment(space: &Space, program: &Program, base: u64, segment: &Segment) -
         mapped_to = page_ceil(file_end).ok_or(Errno::ENOMEM)?;
         let (at, len) = (page_floor(start), mapped_to - page_floor(start));
         let object = (program.pages()?, page_floor(segment.offset));
-        space.map(Place::Fixed(at), len, segment.protection, false, Some(object), false)?;
+        space.map(
+            Place::Fixed(at),
+            len,
+            segment.protection,
+            false,
+            Some(object),
+            false,
+        )?;
     }
     if end > mapped_to {
         let len = end - mapped_to;
-        space.map(Place::Fixed(mapped_to), len, segment.protection, false, None, true)?;
+        space.map(
+            Place::Fixed(mapped_to),
+            len,
+            segment.protection,
+            false,
+            None,
+            true,
+        )?;
     }
     // What follows the file's bytes in its last page is zero, as far as there is such memory.
     let tail = mapped_to - file_end;

@@ -94,7 +94,11 @@ pub fn find(process: &Process, path: &[u8], mut arguments: Vec<Vec<u8>>) -> Resu
             return Err(Errno::ELOOP.into());
         }
         let given = arguments.split_off(arguments.len().min(1));
-        arguments = [interpreter.clone()].into_iter().chain(argument).chain([script]).collect();
+        arguments = [interpreter.clone()]
+            .into_iter()
+            .chain(argument)
+            .chain([script])
+            .collect();
         arguments.extend(given);
         program = fs::open_executable(&context, &interpreter)
             .map_err(|errno| Failure::Interpreter(interpreter.clone(), errno))?;
@@ -112,7 +116,13 @@ pub fn find(process: &Process, path: &[u8], mut arguments: Vec<Vec<u8>>) -> Resu
             Some((interpreter, elf))
         }
     };
-    Ok(Found { program, elf, interpreter, arguments, path: path.to_vec() })
+    Ok(Found {
+        program,
+        elf,
+        interpreter,
+        arguments,
+        path: path.to_vec(),
+    })
 }
 
 impl Found {
@@ -132,9 +142,21 @@ impl Found {
             None => (main.entry, 0),
         };
         let stack_limit = process.limits.lock().stack();
-        let auxiliary = stack::Auxiliary { main: &main, elf: &self.elf, interpreter_base };
+        let auxiliary = stack::Auxiliary {
+            main: &main,
+            elf: &self.elf,
+            interpreter_base,
+        };
         let credentials = process.credentials();
-        let top = stack::build(&space, stack_limit, &self.arguments, environment, &self.path, &auxiliary, &credentials)?;
+        let top = stack::build(
+            &space,
+            stack_limit,
+            &self.arguments,
+            environment,
+            &self.path,
+            &auxiliary,
+            &credentials,
+        )?;
         space.set_layout(Layout {
             code: main.code,
             data: main.data,
@@ -144,7 +166,11 @@ impl Found {
             environment: top.environment,
         });
         *process.executable.lock() = Arc::from(self.program.path());
-        Ok(Loaded { entry, stack: top.pointer, name: name(&self.path) })
+        Ok(Loaded {
+            entry,
+            stack: top.pointer,
+            name: name(&self.path),
+        })
     }
 }
 

@@ -13,7 +13,9 @@ const LINE_MAX: usize = 256;
 ///
 /// The line names no interpreter, or is too long to tell.
 pub(super) fn parse(head: &[u8]) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, Failure> {
-    let Some(line) = head.strip_prefix(b"#!") else { return Ok(None) };
+    let Some(line) = head.strip_prefix(b"#!") else {
+        return Ok(None);
+    };
     let line = &line[..line.len().min(LINE_MAX)];
     let is_blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
     let end = line.iter().position(|byte| *byte == b'\n' || *byte == 0);
@@ -22,10 +24,14 @@ pub(super) fn parse(head: &[u8]) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, F
     let split = text.iter().position(is_blank);
     let (interpreter, rest) = text.split_at(split.unwrap_or(text.len()));
     if interpreter.is_empty() {
-        return Err(Failure::NotAProgram("a script without an interpreter after `#!`"));
+        return Err(Failure::NotAProgram(
+            "a script without an interpreter after `#!`",
+        ));
     }
     if end.is_none() && split.is_none() && line.len() == LINE_MAX {
-        return Err(Failure::NotAProgram("a script whose first line is too long"));
+        return Err(Failure::NotAProgram(
+            "a script whose first line is too long",
+        ));
     }
     let rest = rest.trim_ascii();
     let argument = (!rest.is_empty()).then(|| rest.to_vec());
@@ -43,7 +49,10 @@ mod tests {
     #[test]
     fn the_rest_of_the_line_is_one_argument() {
         let expected = (b"/usr/bin/env".to_vec(), Some(b"-S python3  -u".to_vec()));
-        assert_eq!(parsed(b"#! /usr/bin/env  -S python3  -u \nrest"), Some(expected));
+        assert_eq!(
+            parsed(b"#! /usr/bin/env  -S python3  -u \nrest"),
+            Some(expected)
+        );
         assert_eq!(parsed(b"#!/bin/sh\n"), Some((b"/bin/sh".to_vec(), None)));
         assert_eq!(parsed(b"\x7fELF"), None);
     }

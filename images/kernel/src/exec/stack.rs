@@ -68,7 +68,8 @@ pub(super) fn build(
     credentials: &Credentials,
 ) -> Result<Top> {
     let all = || arguments.iter().chain(environment);
-    let size: u64 = all().map(|string| string.len() as u64 + 1 + 8).sum::<u64>() + path.len() as u64;
+    let size: u64 =
+        all().map(|string| string.len() as u64 + 1 + 8).sum::<u64>() + path.len() as u64;
     if size > STRINGS_MAX || all().any(|string| string.len() >= STRING_MAX) {
         return Err(Errno::E2BIG);
     }
@@ -79,7 +80,10 @@ pub(super) fn build(
     // Path, platform's name and random bytes are on top of the strings.
     let extra = path.len() as u64 + 1 + 8 + 16 + 8;
     let base = (TOP - 8 - extra - string_bytes) & !15;
-    let mut strings = Strings { bytes: Vec::new(), base };
+    let mut strings = Strings {
+        bytes: Vec::new(),
+        base,
+    };
     let mut words: Vec<u64> = alloc::vec![arguments.len() as u64];
     words.extend(arguments.iter().map(|argument| strings.add(argument)));
     words.push(0);
@@ -113,7 +117,11 @@ fn vector(
     platform: u64,
     execfn: u64,
 ) -> Vec<u64> {
-    let Auxiliary { main, elf, interpreter_base } = auxiliary;
+    let Auxiliary {
+        main,
+        elf,
+        interpreter_base,
+    } = auxiliary;
     let hwcap = u64::from(cpu::cpuid(1, 0)[3]);
     let pairs = [
         (at::AT_HWCAP, hwcap),
@@ -137,5 +145,8 @@ fn vector(
         (at::AT_MINSIGSTKSZ, xstate::size() as u64 + SIGNAL_FRAME),
         (at::AT_NULL, 0),
     ];
-    pairs.into_iter().flat_map(|(kind, value)| [u64::from(kind), value]).collect()
+    pairs
+        .into_iter()
+        .flat_map(|(kind, value)| [u64::from(kind), value])
+        .collect()
 }

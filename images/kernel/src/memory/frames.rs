@@ -96,14 +96,25 @@ impl Frames {
             return None;
         }
         let next = self.info(u64::from(head)).next;
-        *(if huge { &mut self.free_huge } else { &mut self.free }) = next;
+        *(if huge {
+            &mut self.free_huge
+        } else {
+            &mut self.free
+        }) = next;
         Some(u64::from(head))
     }
 
     fn push(&mut self, frame: u64, huge: bool) {
         let head = if huge { self.free_huge } else { self.free };
-        *self.info(frame) = Info { references: 0, next: head };
-        *(if huge { &mut self.free_huge } else { &mut self.free }) = frame as u32;
+        *self.info(frame) = Info {
+            references: 0,
+            next: head,
+        };
+        *(if huge {
+            &mut self.free_huge
+        } else {
+            &mut self.free
+        }) = frame as u32;
     }
 
     fn count(&mut self, taken: i64) {
@@ -232,7 +243,13 @@ impl Frame {
         let taken = if huge { all.take_huge() } else { all.take() };
         let (number, zero) = taken.ok_or(Errno::ENOMEM)?;
         all.info(number).references = 1;
-        Ok((Self { number: number as u32, huge }, zero))
+        Ok((
+            Self {
+                number: number as u32,
+                huge,
+            },
+            zero,
+        ))
     }
 
     /// Guest-physical address.
@@ -266,14 +283,22 @@ impl Frame {
     pub fn read(&self, offset: usize, into: &mut [u8]) {
         assert!(offset + into.len() <= self.size());
         // SAFETY: in bounds; no reference to a frame's content is ever made.
-        unsafe { self.bytes().add(offset).copy_to_nonoverlapping(into.as_mut_ptr(), into.len()) }
+        unsafe {
+            self.bytes()
+                .add(offset)
+                .copy_to_nonoverlapping(into.as_mut_ptr(), into.len())
+        }
     }
 
     /// Writes bytes, which must lie within the frame.
     pub fn write(&self, offset: usize, from: &[u8]) {
         assert!(offset + from.len() <= self.size());
         // SAFETY: in bounds; no reference to a frame's content is ever made.
-        unsafe { self.bytes().add(offset).copy_from_nonoverlapping(from.as_ptr(), from.len()) }
+        unsafe {
+            self.bytes()
+                .add(offset)
+                .copy_from_nonoverlapping(from.as_ptr(), from.len())
+        }
     }
 
     /// Zeros bytes, which must lie within the frame.
@@ -297,7 +322,10 @@ impl Frame {
 
     /// Takes a reference back from [`Frame::into_raw`].
     pub(super) fn from_raw(address: u64, huge: bool) -> Self {
-        Self { number: (address / PAGE_SIZE) as u32, huge }
+        Self {
+            number: (address / PAGE_SIZE) as u32,
+            huge,
+        }
     }
 
     /// Turns a block with one owner into 512 frames, each with one reference.
@@ -306,7 +334,10 @@ impl Frame {
         let first = ManuallyDrop::new(self).number;
         (first..first + HUGE_FRAMES as u32).map(|number| {
             FRAMES.lock().info(u64::from(number)).references = 1;
-            Self { number, huge: false }
+            Self {
+                number,
+                huge: false,
+            }
         })
     }
 }
@@ -314,7 +345,10 @@ impl Frame {
 impl Clone for Frame {
     fn clone(&self) -> Self {
         FRAMES.lock().info(u64::from(self.number)).references += 1;
-        Self { number: self.number, huge: self.huge }
+        Self {
+            number: self.number,
+            huge: self.huge,
+        }
     }
 }
 

@@ -60,7 +60,11 @@ static HEAP: Heap = Heap(Mutex::new(Dlmalloc::new_with_allocator(Runs)));
 /// and says why.
 fn or_end(pointer: *mut u8) -> *mut u8 {
     if pointer.is_null() {
-        platform::end(ExitKind::OutOfMemory, 0, format_args!("no memory left for the kernel's heap"));
+        platform::end(
+            ExitKind::OutOfMemory,
+            0,
+            format_args!("no memory left for the kernel's heap"),
+        );
     }
     pointer
 }
@@ -79,6 +83,10 @@ unsafe impl GlobalAlloc for Heap {
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: the caller's pointer came from `alloc` with this layout.
-        or_end(unsafe { self.0.lock().realloc(ptr, layout.size(), layout.align(), size) })
+        or_end(unsafe {
+            self.0
+                .lock()
+                .realloc(ptr, layout.size(), layout.align(), size)
+        })
     }
 }

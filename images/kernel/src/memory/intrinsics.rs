@@ -69,7 +69,10 @@ pub unsafe extern "C" fn memcmp(left: *const u8, right: *const u8, len: usize) -
     while at + 8 <= len {
         // SAFETY: within both.
         let (a, b) = unsafe {
-            (left.add(at).cast::<u64>().read_unaligned(), right.add(at).cast::<u64>().read_unaligned())
+            (
+                left.add(at).cast::<u64>().read_unaligned(),
+                right.add(at).cast::<u64>().read_unaligned(),
+            )
         };
         if a != b {
             break;

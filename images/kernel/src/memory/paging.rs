@@ -77,7 +77,10 @@ impl Entry {
     /// What the program may do.
     #[must_use]
     pub fn rights(self) -> Rights {
-        Rights { write: self.permits(Access::Write), execute: self.permits(Access::Execute) }
+        Rights {
+            write: self.permits(Access::Write),
+            execute: self.permits(Access::Execute),
+        }
     }
 
     /// The page, with a reference of its own.
@@ -184,7 +187,9 @@ impl Tables {
     /// The address space that the VMM has made, for the first process: no CR3 load is needed.
     #[must_use]
     pub fn boot() -> Self {
-        Self { root: BOOT.load(Ordering::Relaxed) }
+        Self {
+            root: BOOT.load(Ordering::Relaxed),
+        }
     }
 
     /// Makes this the address space that is seen.
@@ -272,7 +277,11 @@ impl Tables {
     ///
     /// As [`Tables::break_block`].
     pub fn split(&mut self, address: u64) -> Result<()> {
-        if address.is_multiple_of(HUGE_PAGE_SIZE) { Ok(()) } else { self.break_block(address) }
+        if address.is_multiple_of(HUGE_PAGE_SIZE) {
+            Ok(())
+        } else {
+            self.break_block(address)
+        }
     }
 
     /// Breaks up the block that holds `address`, if there is one, so that its pages can be treated
@@ -292,7 +301,11 @@ impl Tables {
     pub fn take(&mut self, address: u64) -> Option<Page> {
         let (entry, slot) = find(self.root, address)?;
         slot.store(0, Ordering::Relaxed);
-        Some(if entry.is_image() { entry.page() } else { Page::Ram(entry.owned()) })
+        Some(if entry.is_image() {
+            entry.page()
+        } else {
+            Page::Ram(entry.owned())
+        })
     }
 
     /// Calls `each` with the address and the entry of each page or block mapped in a range, in
@@ -337,7 +350,9 @@ fn break_up(slot_of_block: &AtomicU64) -> Result<()> {
     let block = if entry.is_sole() {
         entry.owned()
     } else {
-        let Page::Ram(shared) = entry.page() else { return Ok(()) };
+        let Page::Ram(shared) = entry.page() else {
+            return Ok(());
+        };
         let copy = Frame::huge_zeroed()?;
         copy.copy_from(&shared);
         entry.release();
@@ -381,7 +396,10 @@ impl Flush {
     /// Everything.
     #[must_use]
     pub fn all() -> Self {
-        Self { all: true, ..Self::default() }
+        Self {
+            all: true,
+            ..Self::default()
+        }
     }
 
     /// Remembers a page or block.

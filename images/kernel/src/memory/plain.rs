@@ -20,12 +20,43 @@ macro_rules! plain {
 }
 
 plain!(u8, u16, u32, u64, i8, i16, i32, i64, usize, isize);
-plain!(linux::stat, linux::statx, linux::statfs64, linux::iovec, linux::__kernel_timespec);
-plain!(linux::__kernel_old_timeval, linux::__kernel_itimerspec, linux::__kernel_old_itimerval);
-plain!(linux::rlimit64, linux::rlimit, linux::rusage, linux::pollfd, linux::epoll_event);
-plain!(linux::clone_args, linux::flock, linux::robust_list_head, linux::termios);
-plain!(linux::termios2, linux::winsize, linux::kernel_sigaction, linux::kernel_sigset_t);
-plain!(linux::siginfo_t, linux::stack_t, linux::__user_cap_header_struct, linux::open_how);
+plain!(
+    linux::stat,
+    linux::statx,
+    linux::statfs64,
+    linux::iovec,
+    linux::__kernel_timespec
+);
+plain!(
+    linux::__kernel_old_timeval,
+    linux::__kernel_itimerspec,
+    linux::__kernel_old_itimerval
+);
+plain!(
+    linux::rlimit64,
+    linux::rlimit,
+    linux::rusage,
+    linux::pollfd,
+    linux::epoll_event
+);
+plain!(
+    linux::clone_args,
+    linux::flock,
+    linux::robust_list_head,
+    linux::termios
+);
+plain!(
+    linux::termios2,
+    linux::winsize,
+    linux::kernel_sigaction,
+    linux::kernel_sigset_t
+);
+plain!(
+    linux::siginfo_t,
+    linux::stack_t,
+    linux::__user_cap_header_struct,
+    linux::open_how
+);
 plain!(linux::__user_cap_data_struct);
 plain!(system::new_utsname);
 

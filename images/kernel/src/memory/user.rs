@@ -44,7 +44,11 @@ impl Access {
 
 fn check_range(address: u64, len: usize) -> Result<()> {
     let end = address.checked_add(len as u64).ok_or(Errno::EFAULT)?;
-    if end > USER_END { Err(Errno::EFAULT) } else { Ok(()) }
+    if end > USER_END {
+        Err(Errno::EFAULT)
+    } else {
+        Ok(())
+    }
 }
 
 /// Runs `each` over the pieces of a range that lie in one page each, after that page is there.
@@ -105,7 +109,9 @@ pub fn copy_out(address: u64, from: &[u8]) -> Result<()> {
 /// EFAULT if any of them is not writable; some may have been zeroed.
 pub fn zero_out(address: u64, len: usize) -> Result<()> {
     // SAFETY: the piece's page is mapped and writable, and no thread of the program runs now.
-    pieces(address, len, Access::Write, |to, range| unsafe { to.write_bytes(0, range.len()) })
+    pieces(address, len, Access::Write, |to, range| unsafe {
+        to.write_bytes(0, range.len())
+    })
 }
 
 /// Reads a value.
@@ -135,7 +141,9 @@ pub fn write<T: Plain>(address: u64, value: &T) -> Result<()> {
 /// EFAULT if one is not readable. The caller bounds `count`.
 pub fn read_many<T: Plain>(address: u64, count: usize) -> Result<Vec<T>> {
     let size = size_of::<T>() as u64;
-    (0..count as u64).map(|at| read(address.wrapping_add(at * size))).collect()
+    (0..count as u64)
+        .map(|at| read(address.wrapping_add(at * size)))
+        .collect()
 }
 
 /// Reads a string up to its NUL, which is not part of the result.
@@ -146,7 +154,9 @@ pub fn read_many<T: Plain>(address: u64, count: usize) -> Result<Vec<T>> {
 pub fn string(address: u64, max: usize) -> Result<Vec<u8>> {
     let mut result = Vec::new();
     loop {
-        let at = address.checked_add(result.len() as u64).ok_or(Errno::EFAULT)?;
+        let at = address
+            .checked_add(result.len() as u64)
+            .ok_or(Errno::EFAULT)?;
         let in_page = (page_floor(at) + PAGE_SIZE - at) as usize;
         let len = in_page.min(max + 1 - result.len()).min(256);
         let start = result.len();

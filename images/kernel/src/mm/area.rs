@@ -20,12 +20,20 @@ pub struct Protection {
 
 impl Protection {
     /// Read and write.
-    pub const READ_WRITE: Self = Self { read: true, write: true, execute: false };
+    pub const READ_WRITE: Self = Self {
+        read: true,
+        write: true,
+        execute: false,
+    };
 
     /// From the bits PROT_READ (1), PROT_WRITE (2) and PROT_EXEC (4).
     #[must_use]
     pub fn from_bits(bits: u32) -> Self {
-        Self { read: bits & 1 != 0, write: bits & 2 != 0, execute: bits & 4 != 0 }
+        Self {
+            read: bits & 1 != 0,
+            write: bits & 2 != 0,
+            execute: bits & 4 != 0,
+        }
     }
 
     /// Whether an access is allowed. On x86 what may be written or executed may be read.
@@ -41,13 +49,19 @@ impl Protection {
     /// The rights of a page that is not to be copied first.
     #[must_use]
     pub fn rights(self) -> Rights {
-        Rights { write: self.write, execute: self.execute }
+        Rights {
+            write: self.write,
+            execute: self.execute,
+        }
     }
 
     /// The rights of a page that a write must copy.
     #[must_use]
     pub fn rights_unwritten(self) -> Rights {
-        Rights { write: false, execute: self.execute }
+        Rights {
+            write: false,
+            execute: self.execute,
+        }
     }
 }
 

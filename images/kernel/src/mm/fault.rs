@@ -23,7 +23,11 @@ pub enum Fault {
 
 impl From<Errno> for Fault {
     fn from(errno: Errno) -> Self {
-        if errno == Errno::ENOMEM { Self::OutOfMemory } else { Self::PastEnd }
+        if errno == Errno::ENOMEM {
+            Self::OutOfMemory
+        } else {
+            Self::PastEnd
+        }
     }
 }
 
@@ -114,19 +118,18 @@ fn anonymous(tables: &mut Tables, area: &Area, address: u64) -> Result<(), Fault
 }
 
 fn shared(tables: &mut Tables, area: &Area, address: u64) -> Result<(), Fault> {
-    let Backing::Object(object, _) = &area.backing else { return Err(Fault::Unmapped) };
+    let Backing::Object(object, _) = &area.backing else {
+        return Err(Fault::Unmapped);
+    };
     let page = object.page(area.page_index(address), area.protection.write)?;
     tables.map(address, page, area.protection.rights())?;
     Ok(())
 }
 
-fn private(
-    tables: &mut Tables,
-    area: &Area,
-    address: u64,
-    access: Access,
-) -> Result<(), Fault> {
-    let Backing::Object(object, _) = &area.backing else { return Err(Fault::Unmapped) };
+fn private(tables: &mut Tables, area: &Area, address: u64, access: Access) -> Result<(), Fault> {
+    let Backing::Object(object, _) = &area.backing else {
+        return Err(Fault::Unmapped);
+    };
     let page = object.page(area.page_index(address), false)?;
     if access == Access::Write {
         let copy = page.copy()?;

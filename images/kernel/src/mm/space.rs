@@ -67,8 +67,15 @@ fn whole_pages(address: u64, len: u64) -> Result<u64> {
     if !address.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let end = address.checked_add(len).and_then(page_ceil).ok_or(Errno::ENOMEM)?;
-    if end > USER_END { Err(Errno::ENOMEM) } else { Ok(end) }
+    let end = address
+        .checked_add(len)
+        .and_then(page_ceil)
+        .ok_or(Errno::ENOMEM)?;
+    if end > USER_END {
+        Err(Errno::ENOMEM)
+    } else {
+        Ok(end)
+    }
 }
 
 impl Space {
@@ -89,7 +96,14 @@ impl Space {
 
     fn with_tables(tables: Tables) -> Self {
         let (areas, layout) = (BTreeMap::new(), Layout::default());
-        Self { inner: Mutex::new(Inner { tables, areas, brk: 0, layout }) }
+        Self {
+            inner: Mutex::new(Inner {
+                tables,
+                areas,
+                brk: 0,
+                layout,
+            }),
+        }
     }
 
     /// Makes this the space that programs run in from now on.
@@ -139,7 +153,15 @@ impl Space {
         }
         let huge = huge && len >= HUGE_FROM && matches!(backing, Backing::Anonymous);
         let end = start + len;
-        inner.insert(Area { start, end, protection, shared, huge, backing, label: "" });
+        inner.insert(Area {
+            start,
+            end,
+            protection,
+            shared,
+            huge,
+            backing,
+            label: "",
+        });
         Ok(start)
     }
 
@@ -200,7 +222,11 @@ impl Space {
         inner.require_mapped(address, end)?;
         inner.split_at(address)?;
         inner.split_at(end)?;
-        let starts: Vec<u64> = inner.areas.range(address..end).map(|(start, _)| *start).collect();
+        let starts: Vec<u64> = inner
+            .areas
+            .range(address..end)
+            .map(|(start, _)| *start)
+            .collect();
         let mut flush = Flush::default();
         for start in starts {
             inner.protect_area(start, protection, &mut flush);
@@ -214,7 +240,9 @@ impl Space {
     pub fn set_brk(&self, wanted: u64) -> u64 {
         let mut inner = self.inner.lock();
         let (start, old) = (inner.layout.brk_start, inner.brk);
-        let (Some(old_end), Some(new_end)) = (page_ceil(old), page_ceil(wanted)) else { return old };
+        let (Some(old_end), Some(new_end)) = (page_ceil(old), page_ceil(wanted)) else {
+            return old;
+        };
         if wanted < start || new_end > MMAP_TOP {
             return old;
         }
@@ -223,7 +251,11 @@ impl Space {
                 return old;
             }
         } else if new_end > old_end {
-            let taken = inner.areas.range(..new_end).next_back().is_some_and(|(_, area)| area.end > old_end);
+            let taken = inner
+                .areas
+                .range(..new_end)
+                .next_back()
+                .is_some_and(|(_, area)| area.end > old_end);
             if taken || self.is_too_much(new_end - old_end) {
                 return old;
             }
@@ -246,7 +278,14 @@ impl Space {
     /// # Errors
     ///
     /// EINVAL, EFAULT if the range is not one mapping, ENOMEM if it does not fit.
-    pub fn remap(&self, old: u64, old_len: u64, new_len: u64, may_move: bool, fixed: Option<u64>) -> Result<u64> {
+    pub fn remap(
+        &self,
+        old: u64,
+        old_len: u64,
+        new_len: u64,
+        may_move: bool,
+        fixed: Option<u64>,
+    ) -> Result<u64> {
         let (Some(old_len), Some(new_len)) = (page_ceil(old_len), page_ceil(new_len)) else {
             return Err(Errno::EINVAL);
         };
@@ -260,7 +299,10 @@ impl Space {
         if second && (!area.shared || !may_move) {
             return Err(Errno::EINVAL);
         }
-        let old_end = old.checked_add(old_len).filter(|end| *end <= area.end).ok_or(Errno::EFAULT)?;
+        let old_end = old
+            .checked_add(old_len)
+            .filter(|end| *end <= area.end)
+            .ok_or(Errno::EFAULT)?;
         if fixed.is_none() && !second {
             if new_len <= old_len {
                 if new_len < old_len {
@@ -277,12 +319,20 @@ impl Space {
         }
         let place = fixed.map_or(Place::Hint(0), Place::Fixed);
         if let Some(target) = fixed {
-            if !target.is_multiple_of(PAGE_SIZE) || target < old_end && old < target.saturating_add(new_len) {
+            if !target.is_multiple_of(PAGE_SIZE)
+                || target < old_end && old < target.saturating_add(new_len)
+            {
                 return Err(Errno::EINVAL);
             }
         }
         let new = inner.place(place, new_len)?;
-        inner.move_mapping(&area, old, if second { 0 } else { old_len.min(new_len) }, new, new_len)?;
+        inner.move_mapping(
+            &area,
+            old,
+            if second { 0 } else { old_len.min(new_len) },
+            new,
+            new_len,
+        )?;
         if !second {
             inner.clear(old, old_end)?;
         }
@@ -312,7 +362,9 @@ impl Space {
         let inner = self.inner.lock();
         inner.require_mapped(address, end)?;
         let pages = (address..end).step_by(PAGE_SIZE as usize);
-        Ok(pages.map(|page| u8::from(inner.tables.entry(page).is_some())).collect())
+        Ok(pages
+            .map(|page| u8::from(inner.tables.entry(page).is_some()))
+            .collect())
     }
 
     /// Checks that all of a range is mapped.
@@ -356,7 +408,11 @@ impl Space {
         let mapped = inner.areas.values().map(|area| area.end - area.start).sum();
         let mut resident = 0;
         inner.tables.for_each(0, USER_END, |_, entry| {
-            resident += if entry.is_huge() { HUGE_PAGE_SIZE } else { PAGE_SIZE };
+            resident += if entry.is_huge() {
+                HUGE_PAGE_SIZE
+            } else {
+                PAGE_SIZE
+            };
         });
         (mapped, resident)
     }
@@ -370,10 +426,17 @@ impl Space {
         let mut inner = self.inner.lock();
         let mut tables = Tables::new()?;
         let mut narrowed = false;
-        let Inner { tables: ours, areas, brk, layout } = &mut *inner;
+        let Inner {
+            tables: ours,
+            areas,
+            brk,
+            layout,
+        } = &mut *inner;
         for area in areas.values() {
             let mut entries = Vec::new();
-            ours.for_each(area.start, area.end, |address, entry| entries.push((address, entry)));
+            ours.for_each(area.start, area.end, |address, entry| {
+                entries.push((address, entry))
+            });
             for (address, entry) in entries {
                 let mut rights = entry.rights();
                 if rights.write && !area.shared {
@@ -387,11 +450,18 @@ impl Space {
                 }
             }
         }
-        let copy = Inner { tables, areas: areas.clone(), brk: *brk, layout: *layout };
+        let copy = Inner {
+            tables,
+            areas: areas.clone(),
+            brk: *brk,
+            layout: *layout,
+        };
         if narrowed {
             Flush::all().commit();
         }
-        Ok(Self { inner: Mutex::new(copy) })
+        Ok(Self {
+            inner: Mutex::new(copy),
+        })
     }
 }
 
@@ -419,19 +489,28 @@ impl Inner {
             Place::Hint(hint) => {
                 let hint = page_floor(hint);
                 let fits = hint >= LOWEST
-                    && hint.checked_add(len).is_some_and(|end| end <= USER_END && self.is_free(hint, end));
+                    && hint
+                        .checked_add(len)
+                        .is_some_and(|end| end <= USER_END && self.is_free(hint, end));
                 if fits { Ok(hint) } else { self.find_room(len) }
             }
         }
     }
 
     fn is_free(&self, start: u64, end: u64) -> bool {
-        self.areas.range(..end).next_back().is_none_or(|(_, area)| area.end <= start)
+        self.areas
+            .range(..end)
+            .next_back()
+            .is_none_or(|(_, area)| area.end <= start)
     }
 
     /// The highest gap of `len` bytes below [`MMAP_TOP`]; large ones are aligned to 2 MiB.
     fn find_room(&self, len: u64) -> Result<u64> {
-        let align = if len >= HUGE_FROM { HUGE_PAGE_SIZE } else { PAGE_SIZE };
+        let align = if len >= HUGE_FROM {
+            HUGE_PAGE_SIZE
+        } else {
+            PAGE_SIZE
+        };
         let mut top = MMAP_TOP;
         for area in self.areas.range(..MMAP_TOP).rev().map(|(_, area)| area) {
             if area.end < top {
@@ -443,7 +522,11 @@ impl Inner {
             top = area.start.min(top);
         }
         let start = top.checked_sub(len).ok_or(Errno::ENOMEM)? & !(align - 1);
-        if start < LOWEST { Err(Errno::ENOMEM) } else { Ok(start) }
+        if start < LOWEST {
+            Err(Errno::ENOMEM)
+        } else {
+            Ok(start)
+        }
     }
 
     /// Adds an area where nothing is, joined with its neighbours if they are alike.
@@ -454,9 +537,14 @@ impl Inner {
     }
 
     fn merge_around(&mut self, start: u64, end: u64) {
-        let first = self.areas.range(..start).next_back().map_or(start, |(key, _)| *key);
+        let first = self
+            .areas
+            .range(..start)
+            .next_back()
+            .map_or(start, |(key, _)| *key);
         let keys: Vec<u64> = self.areas.range(first..=end).map(|(key, _)| *key).collect();
-        let Some((mut current, rest)) = keys.split_first().map(|(first, rest)| (*first, rest)) else {
+        let Some((mut current, rest)) = keys.split_first().map(|(first, rest)| (*first, rest))
+        else {
             return;
         };
         for key in rest {
@@ -507,7 +595,8 @@ impl Inner {
         self.tables.split(start)?;
         self.tables.split(end)?;
         let mut addresses = Vec::new();
-        self.tables.for_each(start, end, |address, _| addresses.push(address));
+        self.tables
+            .for_each(start, end, |address, _| addresses.push(address));
         let mut flush = Flush::default();
         for address in addresses {
             flush.add(address);
@@ -526,7 +615,9 @@ impl Inner {
     }
 
     fn protect_area(&mut self, start: u64, protection: Protection, flush: &mut Flush) {
-        let Some(area) = self.areas.get_mut(&start) else { return };
+        let Some(area) = self.areas.get_mut(&start) else {
+            return;
+        };
         let (old, shared) = (area.protection, area.shared);
         area.protection = protection;
         let (start, end) = (area.start, area.end);
@@ -534,12 +625,17 @@ impl Inner {
             || old.write && !protection.write
             || old.execute && !protection.execute;
         let mut present = Vec::new();
-        self.tables.for_each(start, end, |address, entry| present.push((address, entry)));
+        self.tables
+            .for_each(start, end, |address, entry| present.push((address, entry)));
         for (address, entry) in present {
             if protection.permits(Access::Read) {
                 // What a write must first copy, or have its object say where to write, stays
                 // read-only until the fault.
-                let writable = if shared { entry.rights().write } else { entry.is_sole() };
+                let writable = if shared {
+                    entry.rights().write
+                } else {
+                    entry.is_sole()
+                };
                 let mut rights = protection.rights();
                 rights.write &= writable && entry.is_ram();
                 self.tables.set_rights(address, rights);
@@ -553,7 +649,9 @@ impl Inner {
     }
 
     fn grow_in_place(&mut self, area: &Area, old_end: u64, by: u64) -> bool {
-        let Some(end) = old_end.checked_add(by).filter(|end| *end <= USER_END) else { return false };
+        let Some(end) = old_end.checked_add(by).filter(|end| *end <= USER_END) else {
+            return false;
+        };
         if old_end != area.end || !self.is_free(old_end, end) {
             return false;
         }
@@ -564,7 +662,14 @@ impl Inner {
     }
 
     /// Maps at `new` what `area` has at `old`, with the `len` bytes of pages that it has so far.
-    fn move_mapping(&mut self, area: &Area, old: u64, len: u64, new: u64, new_len: u64) -> Result<()> {
+    fn move_mapping(
+        &mut self,
+        area: &Area,
+        old: u64,
+        len: u64,
+        new: u64,
+        new_len: u64,
+    ) -> Result<()> {
         let mut moved = area.clone();
         if let Backing::Object(_, offset) = &mut moved.backing {
             *offset += old - area.start;
@@ -579,12 +684,17 @@ impl Inner {
             self.tables.split(old)?;
             self.tables.split(old + len)?;
         } else if len > 0 {
-            for block in (old..old + len).step_by(HUGE_PAGE_SIZE as usize).chain([old + len - 1]) {
+            for block in (old..old + len)
+                .step_by(HUGE_PAGE_SIZE as usize)
+                .chain([old + len - 1])
+            {
                 self.tables.break_block(block)?;
             }
         }
         let mut present = Vec::new();
-        self.tables.for_each(old, old + len, |address, entry| present.push((address, entry.rights())));
+        self.tables.for_each(old, old + len, |address, entry| {
+            present.push((address, entry.rights()))
+        });
         let mut flush = Flush::default();
         for (address, rights) in present {
             flush.add(address);
@@ -596,7 +706,6 @@ impl Inner {
         Ok(())
     }
 }
-
 
 impl Space {
     /// Reads from a space that need not be the one that is seen.

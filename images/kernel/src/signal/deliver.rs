@@ -7,7 +7,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::send::end_by;
-use super::{Action, DEFAULT, DefaultAction, IGNORE, Info, SIGKILL, SIGSEGV, Set, Stack, child_stopped, default_of};
+use super::{
+    Action, DEFAULT, DefaultAction, IGNORE, Info, SIGKILL, SIGSEGV, Set, Stack, child_stopped,
+    default_of,
+};
 use crate::arch::{self, Frame, xstate};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
@@ -88,7 +91,9 @@ pub fn deliver(from_call: bool) {
     if let Some(mask) = saved {
         thread.signals.lock().mask = mask;
     }
-    thread.context().with_frame(|frame| settle_call(frame, from_call, true));
+    thread
+        .context()
+        .with_frame(|frame| settle_call(frame, from_call, true));
 }
 
 fn next(thread: &Thread) -> Option<Info> {
@@ -112,12 +117,7 @@ fn wait_until_continued(process: &Arc<Process>, thread: &Arc<Thread>) {
 }
 
 /// Makes the thread run a handler when it returns to the program.
-fn call_handler(
-    thread: &Arc<Thread>,
-    action: &Action,
-    info: &Info,
-    from_call: bool,
-) -> Result<()> {
+fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: bool) -> Result<()> {
     let signal = info.signal();
     let state = thread.context().current_state();
     thread.context().with_frame(|frame| {
@@ -130,11 +130,21 @@ fn call_handler(
         (mask, signals.stack)
     };
     let on_stack = action.flags & SA_ONSTACK != 0 && stack.size > 0 && !stack.holds(frame.rsp);
-    let top = if on_stack { stack.base.wrapping_add(stack.size) } else { frame.rsp.wrapping_sub(RED_ZONE) };
+    let top = if on_stack {
+        stack.base.wrapping_add(stack.size)
+    } else {
+        frame.rsp.wrapping_sub(RED_ZONE)
+    };
 
     // From the top: extended state, siginfo, ucontext, return address.
-    let fp = top.checked_sub(state.bytes().len() as u64 + 4).ok_or(Errno::EFAULT)? & !63;
-    let base = fp.checked_sub((SIGINFO + UCONTEXT) as u64).ok_or(Errno::EFAULT)? & !15;
+    let fp = top
+        .checked_sub(state.bytes().len() as u64 + 4)
+        .ok_or(Errno::EFAULT)?
+        & !63;
+    let base = fp
+        .checked_sub((SIGINFO + UCONTEXT) as u64)
+        .ok_or(Errno::EFAULT)?
+        & !15;
     let base = base.checked_sub(8).ok_or(Errno::EFAULT)?;
     if action.flags & SA_RESTORER == 0 || on_stack && base <= stack.base {
         return Err(Errno::EFAULT);
@@ -166,7 +176,11 @@ fn call_handler(
     }
     drop(signals);
     if action.flags & SA_RESETHAND != 0 {
-        thread.process().actions.lock().set(signal, Action::default());
+        thread
+            .process()
+            .actions
+            .lock()
+            .set(signal, Action::default());
     }
     Ok(())
 }
@@ -255,9 +269,14 @@ pub fn return_from_handler() -> Result<()> {
     if fp != 0 {
         let mut head = [0; 512];
         user::copy_in(fp, &mut head)?;
-        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let marked = word(SOFTWARE_BYTES) == FP_MAGIC_1;
-        let len = if marked { (word(SOFTWARE_BYTES + 16) as usize).clamp(512, xstate::size()) } else { 512 };
+        let len = if marked {
+            (word(SOFTWARE_BYTES + 16) as usize).clamp(512, xstate::size())
+        } else {
+            512
+        };
         let mut bytes = alloc::vec![0; len];
         user::copy_in(fp, &mut bytes)?;
         let mut state = thread.context().current_state();
@@ -267,7 +286,9 @@ pub fn return_from_handler() -> Result<()> {
     if words[21] >= USER_END {
         return Err(Errno::EFAULT);
     }
-    thread.context().with_frame(|frame| restore_registers(frame, &words));
+    thread
+        .context()
+        .with_frame(|frame| restore_registers(frame, &words));
     let mut signals = thread.signals.lock();
     signals.mask = Set(words[37]).without(Set::UNBLOCKABLE);
     restore_stack(&mut signals, &words);
@@ -298,6 +319,10 @@ fn restore_registers(frame: &mut Frame, words: &[u64; 38]) {
 fn restore_stack(signals: &mut Signals, words: &[u64; 38]) {
     let flags = words[3] as u32;
     if flags & SS_AUTODISARM != 0 {
-        signals.stack = Stack { base: words[2], size: words[4], flags: SS_AUTODISARM };
+        signals.stack = Stack {
+            base: words[2],
+            size: words[4],
+            flags: SS_AUTODISARM,
+        };
     }
 }

@@ -31,6 +31,8 @@ mod numbers {
     pub const SIGPIPE: u32 = 13;
     pub const SIGALRM: u32 = 14;
     pub const SIGTERM: u32 = 15;
+    pub const SIGVTALRM: u32 = 26;
+    pub const SIGPROF: u32 = 27;
     pub const SIGCHLD: u32 = 17;
     pub const SIGCONT: u32 = 18;
     pub const SIGSTOP: u32 = 19;
@@ -195,7 +197,9 @@ impl Pending {
     /// The set of them.
     #[must_use]
     pub fn set(&self) -> Set {
-        self.queue.iter().fold(Set::default(), |set, info| set.with(Set::of(info.signal())))
+        self.queue
+            .iter()
+            .fold(Set::default(), |set, info| set.with(Set::of(info.signal())))
     }
 
     /// Adds one; false if the queue is full.
@@ -263,7 +267,9 @@ mod tests {
             assert!(pending.add(Info::new(signal, 0)));
         }
         let all = Set(u64::MAX);
-        let taken: Vec<u32> = core::iter::from_fn(|| pending.take(all)).map(|i| i.signal()).collect();
+        let taken: Vec<u32> = core::iter::from_fn(|| pending.take(all))
+            .map(|i| i.signal())
+            .collect();
         assert_eq!(taken, [SIGHUP, 40, 40]);
     }
 }

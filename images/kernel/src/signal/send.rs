@@ -13,8 +13,10 @@ use crate::sync::Mutex;
 use crate::task::process::{Life, Stop};
 use crate::task::{self, Process, Thread, exit, process};
 
-const STOPS: Set =
-    Set::of(SIGSTOP).with(Set::of(SIGTSTP)).with(Set::of(SIGTTIN)).with(Set::of(SIGTTOU));
+const STOPS: Set = Set::of(SIGSTOP)
+    .with(Set::of(SIGTSTP))
+    .with(Set::of(SIGTTIN))
+    .with(Set::of(SIGTTOU));
 
 /// SA_NOCLDSTOP and SA_NOCLDWAIT.
 const NO_CHILD_STOP: u64 = 1;
@@ -26,7 +28,11 @@ fn before_sending(process: &Arc<Process>, signal: u32) {
         discard(process, STOPS);
         let mut stop = process.stop.lock();
         if matches!(*stop, Stop::Stopped(..)) {
-            *stop = if signal == SIGCONT { Stop::Continued } else { Stop::No };
+            *stop = if signal == SIGCONT {
+                Stop::Continued
+            } else {
+                Stop::No
+            };
             drop(stop);
             process.continued.wake_all();
             if let Some(parent) = process.parent().filter(|_| signal == SIGCONT) {
@@ -83,7 +89,10 @@ pub fn send_to_process(process: &Arc<Process>, info: Info) -> Result<()> {
     }
     before_sending(process, signal);
     let threads = process.threads.lock().clone();
-    if threads.iter().all(|thread| is_lost(process, thread, signal)) {
+    if threads
+        .iter()
+        .all(|thread| is_lost(process, thread, signal))
+    {
         return Ok(());
     }
     if !process.pending.lock().add(info) {
@@ -95,7 +104,11 @@ pub fn send_to_process(process: &Arc<Process>, info: Info) -> Result<()> {
         signals.awaited.has(signal) || !signals.mask.has(signal)
     };
     let waits = |thread: &&Arc<Thread>| thread.signals.lock().awaited.has(signal);
-    if let Some(thread) = threads.iter().find(waits).or_else(|| threads.iter().find(takes)) {
+    if let Some(thread) = threads
+        .iter()
+        .find(waits)
+        .or_else(|| threads.iter().find(takes))
+    {
         thread.interrupt();
     }
     // A descriptor of signalfd may wait for it too.
@@ -123,7 +136,11 @@ static LAST_FAULT: Mutex<Option<(u32, String)>> = Mutex::new(None);
 
 /// What is known of the fault that a process has had last.
 pub fn last_fault(process: u32) -> Option<String> {
-    LAST_FAULT.lock().take().filter(|(id, _)| *id == process).map(|(_, text)| text)
+    LAST_FAULT
+        .lock()
+        .take()
+        .filter(|(id, _)| *id == process)
+        .map(|(_, text)| text)
 }
 
 /// The running thread has caused a fault. If it blocks or ignores the signal, it is ended by it.
@@ -151,7 +168,11 @@ pub fn is_due(thread: &Thread) -> bool {
     let process = thread.process();
     let pending = {
         let signals = thread.signals.lock();
-        signals.pending.set().with(process.pending.lock().set()).without(signals.mask)
+        signals
+            .pending
+            .set()
+            .with(process.pending.lock().set())
+            .without(signals.mask)
     };
     !pending.is_empty() || matches!(*process.stop.lock(), Stop::Stopped(..))
 }
@@ -175,7 +196,10 @@ pub fn child_ended(parent: &Arc<Process>, child: &Arc<Process>, status: u32) {
     let action = parent.actions.lock().get(SIGCHLD);
     let signal = child.exit_signal;
     if signal == SIGCHLD && (action.handler == IGNORE || action.flags & NO_CHILD_WAIT != 0) {
-        parent.children.lock().retain(|other| !Arc::ptr_eq(other, child));
+        parent
+            .children
+            .lock()
+            .retain(|other| !Arc::ptr_eq(other, child));
     }
     if signal != 0 {
         let (code, status) = child_code(status);

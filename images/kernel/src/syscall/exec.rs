@@ -30,7 +30,11 @@ fn strings(list: Address) -> Result<Vec<Vec<u8>>> {
             0 => return Ok(result),
             _ if result.len() == STRINGS_MAX => return Err(Errno::E2BIG),
             string => result.push(user::string(string, STRING_MAX).map_err(|errno| {
-                if errno == Errno::ENAMETOOLONG { Errno::E2BIG } else { errno }
+                if errno == Errno::ENAMETOOLONG {
+                    Errno::E2BIG
+                } else {
+                    errno
+                }
             })?),
         }
     }
@@ -81,6 +85,7 @@ fn replace(path: &[u8], mut arguments: Vec<Vec<u8>>, environment: &[Vec<u8>]) ->
     process.files().close_on_exec();
     process.set_files(alloc::sync::Arc::new(process.files().fork()));
     process.actions.lock().reset_handlers();
+    process.timers.lock().forget_created();
     {
         let mut signals = thread.signals.lock();
         signals.stack = Stack::default();
@@ -93,7 +98,9 @@ fn replace(path: &[u8], mut arguments: Vec<Vec<u8>>, environment: &[Vec<u8>]) ->
     cpu::set_fs_base(0);
     cpu::set_gs_base(0);
     let frame = Frame::start(loaded.entry, loaded.stack);
-    thread.context().set_current_state(&xstate::State::initial());
+    thread
+        .context()
+        .set_current_state(&xstate::State::initial());
     thread.context().with_frame(|current| *current = frame);
     Ok(0)
 }

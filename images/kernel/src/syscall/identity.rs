@@ -42,13 +42,11 @@ fn change(change: impl FnOnce(&mut Credentials) -> Result<()>) -> Answer {
 }
 
 /// Sets the numbers that are given, if the caller may: root to anything, others among their own.
-fn set_three(
-    root: bool,
-    [real, effective, saved]: [&mut u32; 3],
-    wanted: [u32; 3],
-) -> Result<()> {
+fn set_three(root: bool, [real, effective, saved]: [&mut u32; 3], wanted: [u32; 3]) -> Result<()> {
     let own = [*real, *effective, *saved];
-    let allowed = wanted.iter().all(|id| *id == KEEP || root || own.contains(id));
+    let allowed = wanted
+        .iter()
+        .all(|id| *id == KEEP || root || own.contains(id));
     if !allowed {
         return Err(Errno::EPERM);
     }
@@ -64,7 +62,11 @@ fn set_three(
 pub fn setresuid(real: u32, effective: u32, saved: u32) -> Answer {
     change(|c| {
         let root = c.is_root();
-        set_three(root, [&mut c.uid, &mut c.euid, &mut c.suid], [real, effective, saved])
+        set_three(
+            root,
+            [&mut c.uid, &mut c.euid, &mut c.suid],
+            [real, effective, saved],
+        )
     })
 }
 
@@ -72,24 +74,40 @@ pub fn setresuid(real: u32, effective: u32, saved: u32) -> Answer {
 pub fn setresgid(real: u32, effective: u32, saved: u32) -> Answer {
     change(|c| {
         let root = c.is_root();
-        set_three(root, [&mut c.gid, &mut c.egid, &mut c.sgid], [real, effective, saved])
+        set_three(
+            root,
+            [&mut c.gid, &mut c.egid, &mut c.sgid],
+            [real, effective, saved],
+        )
     })
 }
 
 /// setuid(2).
 pub fn setuid(id: u32) -> Answer {
-    if task::process().credentials().is_root() { setresuid(id, id, id) } else { setresuid(KEEP, id, KEEP) }
+    if task::process().credentials().is_root() {
+        setresuid(id, id, id)
+    } else {
+        setresuid(KEEP, id, KEEP)
+    }
 }
 
 /// setgid(2).
 pub fn setgid(id: u32) -> Answer {
-    if task::process().credentials().is_root() { setresgid(id, id, id) } else { setresgid(KEEP, id, KEEP) }
+    if task::process().credentials().is_root() {
+        setresgid(id, id, id)
+    } else {
+        setresgid(KEEP, id, KEEP)
+    }
 }
 
 /// The saved number follows the effective one if the real one is set, or the effective one is set
 /// to something else.
 fn saved(real: u32, effective: u32, old_real: u32) -> u32 {
-    if real != KEEP || effective != KEEP && effective != old_real { effective } else { KEEP }
+    if real != KEEP || effective != KEEP && effective != old_real {
+        effective
+    } else {
+        KEEP
+    }
 }
 
 /// setreuid(2).
@@ -174,17 +192,28 @@ pub fn capget(header: Address, data: Address) -> Answer {
         VERSION_2 | VERSION_3 => 2,
         _ => {
             user::write(header.0, &VERSION_3)?;
-            return if data.is_null() { Ok(0) } else { Err(Errno::EINVAL) };
+            return if data.is_null() {
+                Ok(0)
+            } else {
+                Err(Errno::EINVAL)
+            };
         }
     };
     if data.is_null() {
         return Ok(0);
     }
-    let held = if task::process().credentials().is_root() { ALL } else { 0 };
+    let held = if task::process().credentials().is_root() {
+        ALL
+    } else {
+        0
+    };
     for word in 0..words {
         let part = (held >> (32 * word)) as u32;
         // Effective, permitted, inheritable.
-        user::copy_out(data.0.wrapping_add(12 * word), plain::bytes(&[part, part, 0]))?;
+        user::copy_out(
+            data.0.wrapping_add(12 * word),
+            plain::bytes(&[part, part, 0]),
+        )?;
     }
     Ok(0)
 }

@@ -50,7 +50,11 @@ pub fn mmap(
     }
     let start = space.map(place, len as u64, protection, shared, object, huge)?;
     if flags & linux::MAP_POPULATE != 0 {
-        let access = if protection.write { user::Access::Write } else { user::Access::Read };
+        let access = if protection.write {
+            user::Access::Write
+        } else {
+            user::Access::Read
+        };
         // As in Linux, what cannot be brought in now is left to a fault.
         let _ = user::make_present(start, len, access);
     }
@@ -70,7 +74,9 @@ pub fn mprotect(address: Address, len: usize, protection: u32) -> Answer {
     }
     if len > 0 {
         let protection = Protection::from_bits(protection);
-        task::process().space().protect(address.0, len as u64, protection)?;
+        task::process()
+            .space()
+            .protect(address.0, len as u64, protection)?;
     }
     Ok(0)
 }
@@ -83,7 +89,9 @@ pub fn mremap(old: Address, old_len: usize, new_len: usize, flags: u32, new: Add
     if flags & !known != 0 || fixed.is_some() && !may_move {
         return Err(Errno::EINVAL);
     }
-    task::process().space().remap(old.0, old_len as u64, new_len as u64, may_move, fixed)
+    task::process()
+        .space()
+        .remap(old.0, old_len as u64, new_len as u64, may_move, fixed)
 }
 
 /// brk(2), which never fails: it tells where the heap ends.
@@ -128,7 +136,9 @@ pub fn msync(address: Address, len: usize, flags: u32) -> Answer {
     if flags & !known != 0 || flags & both == both {
         return Err(Errno::EINVAL);
     }
-    task::process().space().check_mapped(address.0, len as u64)?;
+    task::process()
+        .space()
+        .check_mapped(address.0, len as u64)?;
     Ok(0)
 }
 

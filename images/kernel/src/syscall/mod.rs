@@ -23,6 +23,7 @@ pub mod signal;
 pub mod system;
 pub mod thread;
 pub mod time;
+pub mod timer;
 pub mod xattr;
 
 pub use argument::{Address, Fd, Path};

@@ -34,7 +34,10 @@ fn process_or_self(id: i32) -> Result<Arc<Process>> {
 
 /// getpgid(2).
 pub fn getpgid(id: i32) -> Answer {
-    Ok(process_or_self(id).map_err(|_| Errno::ESRCH)?.group().into())
+    Ok(process_or_self(id)
+        .map_err(|_| Errno::ESRCH)?
+        .group()
+        .into())
 }
 
 /// getpgrp(2).
@@ -44,7 +47,10 @@ pub fn getpgrp() -> Answer {
 
 /// getsid(2).
 pub fn getsid(id: i32) -> Answer {
-    Ok(process_or_self(id).map_err(|_| Errno::ESRCH)?.session().into())
+    Ok(process_or_self(id)
+        .map_err(|_| Errno::ESRCH)?
+        .session()
+        .into())
 }
 
 /// setsid(2).
@@ -64,14 +70,18 @@ pub fn setpgid(id: i32, group: i32) -> Answer {
     let target = process_or_self(id)?;
     let group = u32::try_from(group).map_err(|_| Errno::EINVAL)?;
     let group = if group == 0 { target.id() } else { group };
-    let is_child = target.parent().is_some_and(|parent| Arc::ptr_eq(&parent, &own));
+    let is_child = target
+        .parent()
+        .is_some_and(|parent| Arc::ptr_eq(&parent, &own));
     if !Arc::ptr_eq(&target, &own) && !is_child {
         return Err(Errno::ESRCH);
     }
     if target.session() == target.id() || target.session() != own.session() {
         return Err(Errno::EPERM);
     }
-    let exists = all_in_group(group).iter().any(|member| member.session() == own.session());
+    let exists = all_in_group(group)
+        .iter()
+        .any(|member| member.session() == own.session());
     if group != target.id() && !exists {
         return Err(Errno::EPERM);
     }
@@ -121,20 +131,32 @@ fn event(child: &Arc<Process>, options: u32) -> Option<Event> {
             signal => (2, signal),
         };
         let wanted = options & linux::WEXITED != 0;
-        return wanted.then(|| Event { child: child.clone(), status, code });
+        return wanted.then(|| Event {
+            child: child.clone(),
+            status,
+            code,
+        });
     }
     let mut stop = child.stop.lock();
     let keep = options & linux::WNOWAIT != 0;
     match *stop {
         Stop::Stopped(signal, false) if options & linux::WSTOPPED != 0 => {
             *stop = Stop::Stopped(signal, !keep);
-            Some(Event { child: child.clone(), status: signal << 8 | 0x7f, code: (5, signal) })
+            Some(Event {
+                child: child.clone(),
+                status: signal << 8 | 0x7f,
+                code: (5, signal),
+            })
         }
         Stop::Continued if options & linux::WCONTINUED != 0 => {
             if !keep {
                 *stop = Stop::No;
             }
-            Some(Event { child: child.clone(), status: 0xffff, code: (6, 18) })
+            Some(Event {
+                child: child.clone(),
+                status: 0xffff,
+                code: (6, 18),
+            })
         }
         _ => None,
     }
@@ -154,12 +176,16 @@ fn wait_for(whom: Whom, options: u32) -> Result<Option<Event>> {
     let found = if options & linux::WNOHANG != 0 {
         look()?
     } else {
-        Some(task::wait(&[&own.child_events], None, || look().transpose())??)
+        Some(task::wait(&[&own.child_events], None, || {
+            look().transpose()
+        })??)
     };
     let Some(found) = found else { return Ok(None) };
     let gone = matches!(found.child.life(), Life::Zombie(_)) && options & linux::WNOWAIT == 0;
     if gone {
-        own.children.lock().retain(|child| !Arc::ptr_eq(child, &found.child));
+        own.children
+            .lock()
+            .retain(|child| !Arc::ptr_eq(child, &found.child));
         let time = found.child.time() + found.child.children_time.load(Ordering::Relaxed);
         own.children_time.fetch_add(time, Ordering::Relaxed);
     }
@@ -243,7 +269,11 @@ pub fn getrusage(whose: i32, into: Address) -> Answer {
 }
 
 fn limit(process: &Process, resource: u32) -> Result<(u64, u64)> {
-    process.limits.lock().get(resource as usize).ok_or(Errno::EINVAL)
+    process
+        .limits
+        .lock()
+        .get(resource as usize)
+        .ok_or(Errno::EINVAL)
 }
 
 /// prlimit64(2).
@@ -255,7 +285,13 @@ pub fn prlimit64(id: i32, resource: u32, new: Address, old: Address) -> Answer {
         set_limit(&process, resource, (wanted.rlim_cur, wanted.rlim_max))?;
     }
     if !old.is_null() {
-        user::write(old.0, &rlimit64 { rlim_cur: before.0, rlim_max: before.1 })?;
+        user::write(
+            old.0,
+            &rlimit64 {
+                rlim_cur: before.0,
+                rlim_max: before.1,
+            },
+        )?;
     }
     Ok(0)
 }
@@ -278,7 +314,13 @@ fn set_limit(process: &Process, resource: u32, wanted: (u64, u64)) -> Result<()>
 /// getrlimit(2).
 pub fn getrlimit(resource: u32, into: Address) -> Answer {
     let (soft, hard) = limit(&task::process(), resource)?;
-    user::write(into.0, &rlimit64 { rlim_cur: soft, rlim_max: hard })?;
+    user::write(
+        into.0,
+        &rlimit64 {
+            rlim_cur: soft,
+            rlim_max: hard,
+        },
+    )?;
     Ok(0)
 }
 
@@ -288,6 +330,10 @@ pub fn setrlimit(resource: u32, from: Address) -> Answer {
         return Err(Errno::EINVAL);
     }
     let wanted: rlimit64 = user::read(from.0)?;
-    set_limit(&task::process(), resource, (wanted.rlim_cur, wanted.rlim_max))?;
+    set_limit(
+        &task::process(),
+        resource,
+        (wanted.rlim_cur, wanted.rlim_max),
+    )?;
     Ok(0)
 }

@@ -20,7 +20,11 @@ const SI_TKILL: i32 = -6;
 const STACK_MIN: u64 = 2048;
 
 fn check_set(size: usize) -> Result<()> {
-    if size == SET_SIZE { Ok(()) } else { Err(Errno::EINVAL) }
+    if size == SET_SIZE {
+        Ok(())
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// rt_sigaction(2).
@@ -37,7 +41,15 @@ pub fn rt_sigaction(number: u32, new: Address, old: Address, size: usize) -> Ans
         }
         let [handler, flags, restorer, mask]: [u64; 4] = user::read(new.0)?;
         let mask = Set(mask).without(Set::UNBLOCKABLE);
-        process.actions.lock().set(number, Action { handler, flags, restorer, mask });
+        process.actions.lock().set(
+            number,
+            Action {
+                handler,
+                flags,
+                restorer,
+                mask,
+            },
+        );
         forget_if_ignored(&process, number);
     }
     if !old.is_null() {
@@ -151,7 +163,9 @@ pub fn pause() -> Answer {
 
 /// rt_sigtimedwait(2).
 pub fn rt_sigtimedwait(set: Address, info: Address, timeout: Address, size: usize) -> Answer {
-    let wanted = read_mask(set, size)?.ok_or(Errno::EFAULT)?.without(Set::UNBLOCKABLE);
+    let wanted = read_mask(set, size)?
+        .ok_or(Errno::EFAULT)?
+        .without(Set::UNBLOCKABLE);
     let deadline = match timeout.is_null() {
         true => None,
         false => Some(time::monotonic().saturating_add(read_timespec(timeout)?)),
@@ -190,7 +204,11 @@ pub fn sigaltstack(new: Address, old: Address) -> Answer {
         let new = match flags & !linux::SS_AUTODISARM {
             linux::SS_DISABLE => Stack::default(),
             0 | linux::SS_ONSTACK if size < STACK_MIN => return Err(Errno::ENOMEM),
-            0 | linux::SS_ONSTACK => Stack { base, size, flags: flags & linux::SS_AUTODISARM },
+            0 | linux::SS_ONSTACK => Stack {
+                base,
+                size,
+                flags: flags & linux::SS_AUTODISARM,
+            },
             _ => return Err(Errno::EINVAL),
         };
         thread.signals.lock().stack = new;
@@ -210,14 +228,24 @@ fn from_self(number: u32, code: i32) -> Info {
 fn check_permission(target: &Process, number: u32) -> Result<()> {
     let own = task::process();
     let (ours, theirs) = (own.credentials(), target.credentials());
-    let same = [ours.uid, ours.euid].iter().any(|id| *id == theirs.uid || *id == theirs.suid);
+    let same = [ours.uid, ours.euid]
+        .iter()
+        .any(|id| *id == theirs.uid || *id == theirs.suid);
     let goes_on = number == signal::SIGCONT && own.session() == target.session();
-    if ours.is_root() || same || goes_on { Ok(()) } else { Err(Errno::EPERM) }
+    if ours.is_root() || same || goes_on {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
 }
 
 fn send_checked(target: &Arc<Process>, number: u32) -> Result<()> {
     check_permission(target, number)?;
-    if number == 0 { Ok(()) } else { signal::send_to_process(target, from_self(number, SI_USER)) }
+    if number == 0 {
+        Ok(())
+    } else {
+        signal::send_to_process(target, from_self(number, SI_USER))
+    }
 }
 
 /// kill(2).
@@ -228,7 +256,9 @@ pub fn kill(id: i32, number: u32) -> Answer {
         0 => process::all_in_group(own.group()),
         -1 => {
             let others = task::processes().into_iter();
-            others.filter(|process| !Arc::ptr_eq(process, &own)).collect()
+            others
+                .filter(|process| !Arc::ptr_eq(process, &own))
+                .collect()
         }
         id if id < 0 => process::all_in_group(id.unsigned_abs()),
         id => alloc::vec![process::by_id(id as u32).ok_or(Errno::ESRCH)?],
@@ -262,21 +292,33 @@ fn send_to_thread(thread: &Arc<Thread>, info: Info) -> Answer {
 pub fn tgkill(group: i32, id: i32, number: u32) -> Answer {
     valid_signal(number)?;
     let thread = thread_of(Some(group), id)?;
-    if number == 0 { Ok(0) } else { send_to_thread(&thread, from_self(number, SI_TKILL)) }
+    if number == 0 {
+        Ok(0)
+    } else {
+        send_to_thread(&thread, from_self(number, SI_TKILL))
+    }
 }
 
 /// tkill(2).
 pub fn tkill(id: i32, number: u32) -> Answer {
     valid_signal(number)?;
     let thread = thread_of(None, id)?;
-    if number == 0 { Ok(0) } else { send_to_thread(&thread, from_self(number, SI_TKILL)) }
+    if number == 0 {
+        Ok(0)
+    } else {
+        send_to_thread(&thread, from_self(number, SI_TKILL))
+    }
 }
 
 fn given_info(number: u32, info: Address, to_self: bool) -> Result<Info> {
     valid_signal(number)?;
     let info = Info::from_bytes(number, user::read(info.0)?);
     // Only the kernel says that the kernel, or kill, has sent it.
-    if info.code() >= 0 && !to_self { Err(Errno::EPERM) } else { Ok(info) }
+    if info.code() >= 0 && !to_self {
+        Err(Errno::EPERM)
+    } else {
+        Ok(info)
+    }
 }
 
 /// rt_sigqueueinfo(2).
@@ -294,7 +336,11 @@ pub fn rt_sigqueueinfo(id: i32, number: u32, info: Address) -> Answer {
 pub fn rt_tgsigqueueinfo(group: i32, id: i32, number: u32, info: Address) -> Answer {
     let thread = thread_of(Some(group), id)?;
     let info = given_info(number, info, thread.id() == task::thread_id())?;
-    if number == 0 { Ok(0) } else { send_to_thread(&thread, info) }
+    if number == 0 {
+        Ok(0)
+    } else {
+        send_to_thread(&thread, info)
+    }
 }
 
 /// What is ignored by a process, for `/proc`.

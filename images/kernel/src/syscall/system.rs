@@ -136,5 +136,9 @@ pub fn syslog(_: u32, _: Address, _: i32) -> Answer {
 
 /// personality(2): only asking, and setting what it is.
 pub fn personality(persona: u32) -> Answer {
-    if persona == 0 || persona == u32::MAX { Ok(0) } else { Err(Errno::EINVAL) }
+    if persona == 0 || persona == u32::MAX {
+        Ok(0)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }

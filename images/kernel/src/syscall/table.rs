@@ -6,7 +6,7 @@ use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
     attribute, descriptor, directory, event, exec, file, futex, identity, memory, open, pipe, poll,
-    process, signal, system, thread, time, xattr,
+    process, signal, system, thread, time, timer, xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -151,6 +151,14 @@ calls! {
     __NR_nanosleep "nanosleep" time::nanosleep(Address, Address);
     __NR_clock_nanosleep "clock_nanosleep" time::clock_nanosleep(i32, u32, Address, Address);
     __NR_times "times" time::times(Address);
+    __NR_alarm "alarm" timer::alarm(u32);
+    __NR_setitimer "setitimer" timer::setitimer(u32, Address, Address);
+    __NR_getitimer "getitimer" timer::getitimer(u32, Address);
+    __NR_timer_create "timer_create" timer::timer_create(i32, Address, Address);
+    __NR_timer_settime "timer_settime" timer::timer_settime(u32, u32, Address, Address);
+    __NR_timer_gettime "timer_gettime" timer::timer_gettime(u32, Address);
+    __NR_timer_getoverrun "timer_getoverrun" timer::timer_getoverrun(u32);
+    __NR_timer_delete "timer_delete" timer::timer_delete(u32);
 
     // The system.
     __NR_uname "uname" system::uname(Address);

@@ -57,11 +57,18 @@ pub fn clone3(arguments: Address, size: usize) -> Answer {
     /// The first version of the structure, and more than any will ever have.
     const SIZES: core::ops::RangeInclusive<usize> = 64..=4096;
     if !SIZES.contains(&size) {
-        return Err(if size > *SIZES.end() { Errno::E2BIG } else { Errno::EINVAL });
+        return Err(if size > *SIZES.end() {
+            Errno::E2BIG
+        } else {
+            Errno::EINVAL
+        });
     }
     let mut bytes = alloc::vec![0; size.max(size_of::<clone_args>())];
     user::copy_in(arguments.0, &mut bytes[..size])?;
-    if bytes[size_of::<clone_args>()..].iter().any(|byte| *byte != 0) {
+    if bytes[size_of::<clone_args>()..]
+        .iter()
+        .any(|byte| *byte != 0)
+    {
         return Err(Errno::E2BIG);
     }
     let given: clone_args = plain::from_bytes(&bytes).ok_or(Errno::EINVAL)?;
@@ -75,7 +82,10 @@ pub fn clone3(arguments: Address, size: usize) -> Answer {
     run(&Clone {
         flags: given.flags,
         exit_signal: given.exit_signal as u32,
-        stack: given.stack.checked_add(given.stack_size).ok_or(Errno::EINVAL)?,
+        stack: given
+            .stack
+            .checked_add(given.stack_size)
+            .ok_or(Errno::EINVAL)?,
         parent_id: given.parent_tid,
         child_id: given.child_tid,
         pidfd: given.pidfd,
@@ -85,13 +95,20 @@ pub fn clone3(arguments: Address, size: usize) -> Answer {
 
 /// fork(2).
 pub fn fork() -> Answer {
-    run(&Clone { exit_signal: SIGCHLD, ..Clone::default() })
+    run(&Clone {
+        exit_signal: SIGCHLD,
+        ..Clone::default()
+    })
 }
 
 /// vfork(2).
 pub fn vfork() -> Answer {
     let flags = u64::from(linux::CLONE_VM | linux::CLONE_VFORK);
-    run(&Clone { flags, exit_signal: SIGCHLD, ..Clone::default() })
+    run(&Clone {
+        flags,
+        exit_signal: SIGCHLD,
+        ..Clone::default()
+    })
 }
 
 fn check(wish: &Clone) -> Result<()> {
@@ -120,7 +137,11 @@ fn run(wish: &Clone) -> Answer {
     let ours = parent.process().clone();
     let id = new_number()?;
     let in_thread = has(wish.flags, linux::CLONE_THREAD);
-    let theirs = if in_thread { Ok(ours.clone()) } else { new_process(wish, &ours, id) };
+    let theirs = if in_thread {
+        Ok(ours.clone())
+    } else {
+        new_process(wish, &ours, id)
+    };
     let theirs = theirs.inspect_err(|_| process::number_not_used())?;
 
     let mut frame = parent.context().frame();
@@ -128,7 +149,11 @@ fn run(wish: &Clone) -> Answer {
     if wish.stack != 0 {
         frame.rsp = wish.stack;
     }
-    let fs = if has(wish.flags, linux::CLONE_SETTLS) { wish.thread_area } else { cpu::fs_base() };
+    let fs = if has(wish.flags, linux::CLONE_SETTLS) {
+        wish.thread_area
+    } else {
+        cpu::fs_base()
+    };
     let context = Context::new(&frame, parent.context().current_state(), fs, cpu::gs_base());
     let thread = Thread::new(id, theirs.clone(), context, *parent.name.lock());
     {
@@ -182,7 +207,11 @@ fn new_process(wish: &Clone, ours: &Arc<Process>, id: u32) -> Result<Arc<Process
     } else {
         Arc::new(ours.context().fork())
     };
-    let parent = if has(wish.flags, linux::CLONE_PARENT) { ours.parent() } else { None };
+    let parent = if has(wish.flags, linux::CLONE_PARENT) {
+        ours.parent()
+    } else {
+        None
+    };
     let parent = parent.as_ref().unwrap_or(ours);
     let child = parent.child(id, space, files, context, wish.exit_signal);
     if has(wish.flags, linux::CLONE_CLEAR_SIGHAND as u32) {
@@ -242,7 +271,11 @@ pub fn sched_getaffinity(_: i32, len: usize, into: Address) -> Answer {
 pub fn sched_setaffinity(_: i32, len: usize, from: Address) -> Answer {
     let mut mask = [0; 8];
     user::copy_in(from.0, &mut mask[..len.min(8)])?;
-    if mask[0] & 1 == 0 { Err(Errno::EINVAL) } else { Ok(0) }
+    if mask[0] & 1 == 0 {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(0)
+    }
 }
 
 /// getcpu(2).
@@ -332,5 +365,9 @@ pub fn arch_prctl(code: u32, address: Address) -> Answer {
 
 /// Sends nothing, and tells whether there is such a thread or process.
 pub(super) fn valid_signal(number: u32) -> Result<()> {
-    if number > signal::MAX { Err(Errno::EINVAL) } else { Ok(()) }
+    if number > signal::MAX {
+        Err(Errno::EINVAL)
+    } else {
+        Ok(())
+    }
 }

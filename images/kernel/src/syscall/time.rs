@@ -22,7 +22,9 @@ pub fn read_timespec(address: Address) -> Result<u64> {
     if spec.tv_sec < 0 || !(0..SECOND as i64).contains(&spec.tv_nsec) {
         return Err(Errno::EINVAL);
     }
-    Ok((spec.tv_sec as u64).saturating_mul(SECOND).saturating_add(spec.tv_nsec as u64))
+    Ok((spec.tv_sec as u64)
+        .saturating_mul(SECOND)
+        .saturating_add(spec.tv_nsec as u64))
 }
 
 /// Writes nanoseconds as a timespec.
@@ -31,14 +33,20 @@ pub fn read_timespec(address: Address) -> Result<u64> {
 ///
 /// EFAULT.
 pub fn write_timespec(address: Address, ns: u64) -> Result<()> {
-    let spec = __kernel_timespec { tv_sec: (ns / SECOND) as i64, tv_nsec: (ns % SECOND) as i64 };
+    let spec = __kernel_timespec {
+        tv_sec: (ns / SECOND) as i64,
+        tv_nsec: (ns % SECOND) as i64,
+    };
     user::write(address.0, &spec)
 }
 
 /// Nanoseconds as a timeval.
 #[must_use]
 pub fn timeval(ns: u64) -> __kernel_old_timeval {
-    __kernel_old_timeval { tv_sec: (ns / SECOND) as i64, tv_usec: (ns % SECOND / 1000) as i64 }
+    __kernel_old_timeval {
+        tv_sec: (ns / SECOND) as i64,
+        tv_usec: (ns % SECOND / 1000) as i64,
+    }
 }
 
 /// The deadline of a relative timespec, `None` for a null pointer.
@@ -50,7 +58,9 @@ pub fn deadline_after(timeout: Address) -> Result<Option<u64>> {
     if timeout.is_null() {
         return Ok(None);
     }
-    Ok(Some(time::monotonic().saturating_add(read_timespec(timeout)?)))
+    Ok(Some(
+        time::monotonic().saturating_add(read_timespec(timeout)?),
+    ))
 }
 
 /// The deadline of an absolute timespec, `None` for a null pointer.
@@ -199,7 +209,9 @@ pub fn times(into: Address) -> Answer {
     let process = task::process();
     if !into.is_null() {
         let own = counts_to_ns(process.time()) / TICK;
-        let children = process.children_time.load(core::sync::atomic::Ordering::Relaxed);
+        let children = process
+            .children_time
+            .load(core::sync::atomic::Ordering::Relaxed);
         user::write(into.0, &[own, 0, counts_to_ns(children) / TICK, 0])?;
     }
     Ok(time::monotonic() / TICK)

@@ -34,7 +34,10 @@ pub(super) fn enter(number: u64, call: Option<&Call>, arguments: &[u64; 6]) {
     }
     let Some(call) = call else {
         if UNKNOWN.lock().insert(number) {
-            console::trace(format_args!("[{}] system call {number} is not known", task::thread_id()));
+            console::trace(format_args!(
+                "[{}] system call {number} is not known",
+                task::thread_id()
+            ));
         }
         return;
     };

@@ -52,7 +52,10 @@ fn back_to_program(from_call: bool) {
     scheduler::before_program();
     let (killed, due) = {
         let thread = current();
-        (thread.is_killed(), signal::is_due(&thread) || thread.signals.lock().saved_mask.is_some())
+        (
+            thread.is_killed(),
+            signal::is_due(&thread) || thread.signals.lock().saved_mask.is_some(),
+        )
     };
     if due && !killed {
         signal::deliver(from_call);
@@ -134,7 +137,11 @@ fn instruction(frame: &Frame) -> Result<[u8; 1]> {
 fn floating_point_code(vector: u8) -> i32 {
     let state = current().context().current_state();
     let word = |at: usize| u32::from(state.bytes()[at]) | u32::from(state.bytes()[at + 1]) << 8;
-    let raised = if vector == SIMD { word(24) & !(word(24) >> 7) } else { word(2) & !word(0) };
+    let raised = if vector == SIMD {
+        word(24) & !(word(24) >> 7)
+    } else {
+        word(2) & !word(0)
+    };
     match raised {
         _ if raised & 1 != 0 => 7,
         _ if raised & 4 != 0 => 3,
@@ -151,7 +158,12 @@ fn describe(vector: u8, info: &Info) -> String {
     let frame = thread.context().frame();
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = writeln!(text, "exception {vector} at {:#x}, address {:#x}", frame.rip, info.address());
+    let _ = writeln!(
+        text,
+        "exception {vector} at {:#x}, address {:#x}",
+        frame.rip,
+        info.address()
+    );
     let registers = [
         ("rax", frame.rax),
         ("rbx", frame.rbx),
@@ -176,7 +188,10 @@ fn describe(vector: u8, info: &Info) -> String {
         let _ = write!(text, "{name:>6} {value:016x}{end}");
     }
     let areas = thread.process().space().areas();
-    if let Some(area) = areas.iter().find(|area| (area.start..area.end).contains(&frame.rip)) {
+    if let Some(area) = areas
+        .iter()
+        .find(|area| (area.start..area.end).contains(&frame.rip))
+    {
         let name = match &area.backing {
             mm::Backing::Object(object, _) => String::from_utf8_lossy(&object.name()).into_owned(),
             mm::Backing::Anonymous => String::from(area.label),

@@ -71,7 +71,9 @@ fn leave(code: u32) {
 /// Tells who waits for the thread: by its word, and by its robust futexes.
 fn signal_end(thread: &Arc<Thread>) {
     futex::end_of_owner(thread);
-    let address = thread.clear_at_end.load(core::sync::atomic::Ordering::Relaxed);
+    let address = thread
+        .clear_at_end
+        .load(core::sync::atomic::Ordering::Relaxed);
     if address != 0 && user::write(address, &0_u32).is_ok() {
         futex::wake_at_end(address);
     }
@@ -82,6 +84,7 @@ fn finish(process: &Arc<Process>, status: u32) {
     if process.id() == FIRST {
         end_instance(process, status);
     }
+    process.timers.lock().forget_all();
     process.set_files(Arc::new(FdTable::empty()));
     process.set_context(Arc::new(FsContext::empty()));
     let children = core::mem::take(&mut *process.children.lock());
@@ -112,7 +115,9 @@ fn adopt(child: Arc<Process>) {
 }
 
 fn forget(process: &Arc<Process>) {
-    ORPHANS.lock().retain(|orphan| !Arc::ptr_eq(orphan, process));
+    ORPHANS
+        .lock()
+        .retain(|orphan| !Arc::ptr_eq(orphan, process));
 }
 
 fn end_instance(process: &Arc<Process>, status: u32) -> ! {

@@ -49,7 +49,11 @@ pub fn wait(address: u64, expected: u32, bits: u32, deadline: Option<u64>) -> Re
     if user::load(address)? != expected {
         return Err(Errno::EAGAIN);
     }
-    let waiter = Arc::new(Waiter { bits, woken: AtomicBool::new(false), queue: WaitQueue::new() });
+    let waiter = Arc::new(Waiter {
+        bits,
+        woken: AtomicBool::new(false),
+        queue: WaitQueue::new(),
+    });
     WAITERS.lock().entry(key).or_default().push(waiter.clone());
     let woken = || waiter.woken.load(Ordering::Relaxed).then_some(());
     let result = scheduler::wait(&[&waiter.queue], deadline, woken);
@@ -65,7 +69,9 @@ pub fn wait(address: u64, expected: u32, bits: u32, deadline: Option<u64>) -> Re
 
 fn wake_key(key: &WordKey, count: u32, bits: u32) -> u32 {
     let mut all = WAITERS.lock();
-    let Some(waiters) = all.get_mut(key) else { return 0 };
+    let Some(waiters) = all.get_mut(key) else {
+        return 0;
+    };
     let mut woken = Vec::new();
     waiters.retain(|waiter| {
         let chosen = (woken.len() as u32) < count && waiter.bits & bits != 0;
@@ -189,7 +195,9 @@ pub(super) fn end_of_owner(thread: &Arc<Thread>) {
     if head_address == 0 || current().id() != thread.id() {
         return;
     }
-    let Ok(head) = user::read::<robust_list_head>(head_address) else { return };
+    let Ok(head) = user::read::<robust_list_head>(head_address) else {
+        return;
+    };
     let release = |entry: u64, pending: bool| {
         let word = entry.wrapping_add_signed(head.futex_offset);
         let owned = user::with_atomic(word, Access::Write, |value| {

@@ -11,6 +11,7 @@ pub mod scheduler;
 #[cfg(feature = "image")]
 pub mod start;
 pub mod thread;
+pub mod timer;
 mod wait_queue;
 
 use alloc::sync::Arc;

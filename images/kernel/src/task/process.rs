@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::limits::Limits;
 use super::thread::Thread;
+use super::timer::Timers;
 use super::{Credentials, WaitQueue};
 use crate::errno::{Errno, Result};
 use crate::fs::{FdTable, FsContext};
@@ -64,6 +65,8 @@ pub struct Process {
     pub actions: Mutex<Actions>,
     /// Signals sent to the process as a whole.
     pub pending: Mutex<Pending>,
+    /// Timers that send signals.
+    pub timers: Mutex<Timers>,
     /// Where it is in its life.
     pub life: Mutex<Life>,
     /// Whether it is stopped.
@@ -100,7 +103,9 @@ pub fn new_number() -> Result<u32> {
     }
     let taken = |number: u32| {
         ALL.lock().contains_key(&number)
-            || all().iter().any(|process| process.threads.lock().iter().any(|t| t.id() == number))
+            || all()
+                .iter()
+                .any(|process| process.threads.lock().iter().any(|t| t.id() == number))
     };
     let mut wrapped = false;
     loop {
@@ -152,9 +157,16 @@ pub fn by_id(id: u32) -> Option<Arc<Process>> {
 #[must_use]
 pub fn thread_by_id(id: u32) -> Option<Arc<Thread>> {
     let find = |process: &Arc<Process>| {
-        process.threads.lock().iter().find(|thread| thread.id() == id).cloned()
+        process
+            .threads
+            .lock()
+            .iter()
+            .find(|thread| thread.id() == id)
+            .cloned()
     };
-    by_id(id).and_then(|process| find(&process)).or_else(|| all().iter().find_map(find))
+    by_id(id)
+        .and_then(|process| find(&process))
+        .or_else(|| all().iter().find_map(find))
 }
 
 impl Process {
@@ -173,6 +185,7 @@ impl Process {
             threads: Mutex::default(),
             actions: Mutex::default(),
             pending: Mutex::default(),
+            timers: Mutex::default(),
             life: Mutex::new(Life::Alive),
             stop: Mutex::default(),
             child_events: WaitQueue::new(),
@@ -212,6 +225,7 @@ impl Process {
             threads: Mutex::default(),
             actions: Mutex::new(self.actions.lock().clone()),
             pending: Mutex::default(),
+            timers: Mutex::default(),
             life: Mutex::new(Life::Alive),
             stop: Mutex::default(),
             child_events: WaitQueue::new(),
@@ -335,7 +349,10 @@ impl Process {
 
     /// The name of its first thread.
     pub fn name(&self) -> [u8; 16] {
-        self.threads.lock().first().map_or([0; 16], |thread| *thread.name.lock())
+        self.threads
+            .lock()
+            .first()
+            .map_or([0; 16], |thread| *thread.name.lock())
     }
 
     pub(super) fn add_time(&self, counts: u64) {

@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use unicell_guest_abi::platform::NEVER;
 
 use super::thread::{Run, Thread};
+use super::timer::{self, Clock};
 use super::wait_queue::WaitQueue;
 use crate::device::{self, platform};
 use crate::errno::{Errno, Result};
@@ -35,7 +36,11 @@ static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler {
 
 impl Scheduler {
     fn next_deadline(&self) -> u64 {
-        self.sleepers.first_key_value().map_or(NEVER, |((deadline, _), _)| *deadline)
+        let sleeper = self
+            .sleepers
+            .first_key_value()
+            .map_or(NEVER, |((deadline, _), _)| *deadline);
+        timer::next_deadline().map_or(sleeper, |timer| timer.min(sleeper))
     }
 
     fn wake_sleepers(&mut self) {
@@ -62,7 +67,9 @@ impl Scheduler {
 /// Before the first thread runs.
 pub fn current() -> Arc<Thread> {
     let current = SCHEDULER.lock().current.clone();
-    let Some(current) = current else { unreachable!("no thread runs yet") };
+    let Some(current) = current else {
+        unreachable!("no thread runs yet")
+    };
     current
 }
 
@@ -117,7 +124,8 @@ pub(super) fn before_program() {
         look_around();
     }
     let mut scheduler = SCHEDULER.lock();
-    let announcement = (!scheduler.ready.is_empty(), scheduler.next_deadline());
+    let sliced = !scheduler.ready.is_empty() || timer::counts_cpu();
+    let announcement = (sliced, scheduler.next_deadline());
     if scheduler.announced != announcement {
         scheduler.announced = announcement;
         platform::announce(announcement.0, announcement.1);
@@ -127,14 +135,26 @@ pub(super) fn before_program() {
 /// The host has asked for the program to be left: news, a deadline, or the end of a slice.
 pub(super) fn look_around() {
     device::poll();
+    expire_timers();
+    timer::expire(Clock::Cpu);
     yield_now();
+}
+
+/// Sends the signals of timers that are due. Asked before each sleep and at each preemption; never
+/// with anything locked.
+fn expire_timers() {
+    if timer::next_deadline().is_some_and(|deadline| deadline <= time::monotonic()) {
+        timer::expire(Clock::Real);
+    }
 }
 
 /// Ends the running thread.
 pub(super) fn end_current() -> ! {
     {
         let mut scheduler = SCHEDULER.lock();
-        let Some(current) = scheduler.current.clone() else { unreachable!("no thread runs yet") };
+        let Some(current) = scheduler.current.clone() else {
+            unreachable!("no thread runs yet")
+        };
         current.set_run(Run::Running, Run::Ended);
         scheduler.ended = Some(current);
     }
@@ -146,6 +166,7 @@ pub(super) fn end_current() -> ! {
 /// belongs: among the ready, waiting for something, or ended.
 fn reschedule() {
     let next = loop {
+        expire_timers();
         {
             let mut scheduler = SCHEDULER.lock();
             scheduler.wake_sleepers();
@@ -238,7 +259,10 @@ fn wait_for<T>(
             queue.add(&thread);
         }
         if let Some(deadline) = deadline {
-            SCHEDULER.lock().sleepers.insert((deadline, thread.id()), thread.clone());
+            SCHEDULER
+                .lock()
+                .sleepers
+                .insert((deadline, thread.id()), thread.clone());
         }
         reschedule();
         if let Some(deadline) = deadline {

@@ -18,7 +18,11 @@ use crate::fs;
 /// Starts the program that the init block names, as the first process.
 pub(crate) fn first_program(init: &'static [u8]) -> ! {
     let Some(init) = Init::parse(init) else {
-        platform::end(ExitKind::Panic, 0, format_args!("the init block is not one"));
+        platform::end(
+            ExitKind::Panic,
+            0,
+            format_args!("the init block is not one"),
+        );
     };
     if let Err((kind, text)) = prepare(&init) {
         platform::end(kind, 0, format_args!("{text}"));
@@ -29,14 +33,25 @@ pub(crate) fn first_program(init: &'static [u8]) -> ! {
 
 /// Makes the first thread the current one, with its program loaded.
 fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
-    let out_of_memory = |_| (ExitKind::MemoryTooSmall, String::from("too little memory to boot"));
+    let out_of_memory = |_| {
+        (
+            ExitKind::MemoryTooSmall,
+            String::from("too little memory to boot"),
+        )
+    };
     let context = fs::init().map_err(|errno| match errno {
         Errno::ENOMEM => out_of_memory(errno),
-        _ => (ExitKind::BadBox, format!("the box image cannot be read ({errno:?})")),
+        _ => (
+            ExitKind::BadBox,
+            format!("the box image cannot be read ({errno:?})"),
+        ),
     })?;
     let workdir = |errno| {
         let path = String::from_utf8_lossy(init.workdir);
-        (ExitKind::NoEntrypoint, format!("working directory {path}: {}", reason(errno)))
+        (
+            ExitKind::NoEntrypoint,
+            format!("working directory {path}: {}", reason(errno)),
+        )
     };
     context.change_directory(init.workdir).map_err(workdir)?;
     let number = new_number().map_err(out_of_memory)?;
@@ -51,7 +66,9 @@ fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
     let program = exec::load(&process, init.entrypoint, arguments, &environment)
         .map_err(|failure| explain(init.entrypoint, &failure))?;
     *thread.name.lock() = program.name;
-    thread.context().with_frame(|frame| *frame = Frame::start(program.entry, program.stack));
+    thread
+        .context()
+        .with_frame(|frame| *frame = Frame::start(program.entry, program.stack));
     Ok(())
 }
 
@@ -68,13 +85,18 @@ fn explain(entrypoint: &[u8], failure: &Failure) -> (ExitKind, String) {
             (ExitKind::ForeignArchitecture, text)
         }
         Failure::NotAProgram(what) => (ExitKind::NotExecutable, format!("{path}: {what}")),
-        Failure::Errno(Errno::ENOMEM) => {
-            (ExitKind::MemoryTooSmall, format!("too little memory to start {path}"))
-        }
-        Failure::Errno(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => {
-            (ExitKind::NoEntrypoint, format!("{path}: {}", reason(*errno)))
-        }
-        Failure::Errno(errno) => (ExitKind::NotExecutable, format!("{path}: {}", reason(*errno))),
+        Failure::Errno(Errno::ENOMEM) => (
+            ExitKind::MemoryTooSmall,
+            format!("too little memory to start {path}"),
+        ),
+        Failure::Errno(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)) => (
+            ExitKind::NoEntrypoint,
+            format!("{path}: {}", reason(*errno)),
+        ),
+        Failure::Errno(errno) => (
+            ExitKind::NotExecutable,
+            format!("{path}: {}", reason(*errno)),
+        ),
     }
 }
 

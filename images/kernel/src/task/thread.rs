@@ -107,7 +107,9 @@ impl Thread {
     /// Changes the state from one to another; false if it was not that one.
     pub(super) fn set_run(&self, from: Run, to: Run) -> bool {
         let order = Ordering::Relaxed;
-        self.run.compare_exchange(from as u8, to as u8, order, order).is_ok()
+        self.run
+            .compare_exchange(from as u8, to as u8, order, order)
+            .is_ok()
     }
 
     /// What it is doing.

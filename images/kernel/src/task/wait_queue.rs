@@ -24,7 +24,10 @@ impl WaitQueue {
     /// A queue on which nobody waits.
     #[must_use]
     pub const fn new() -> Self {
-        Self { waiters: Mutex::new(Vec::new()), generation: AtomicU64::new(0) }
+        Self {
+            waiters: Mutex::new(Vec::new()),
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// How often the queue was woken: tells whether anything happened since.
@@ -58,6 +61,8 @@ impl WaitQueue {
     }
 
     pub(super) fn remove(&self, thread: &Arc<Thread>) {
-        self.waiters.lock().retain(|waiter| !Arc::ptr_eq(waiter, thread));
+        self.waiters
+            .lock()
+            .retain(|waiter| !Arc::ptr_eq(waiter, thread));
     }
 }
