@@ -42,18 +42,25 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
 
 /// A package as it is; anything else is packed first, into a file that nobody sees.
 fn open(source: &Path, overrides: Overrides, cache: Option<&Cache>) -> Result<(Package, Manifest)> {
-    let explain = |error: OpenError| explain_package(&error);
     let records = cache.and_then(Cache::records);
     let packed = match Package::open_verified(source, records.as_deref()) {
         Ok(package) => package,
-        Err(OpenError::NotAPackage { .. }) => return pack_for_once(source, overrides, cache),
+        Err(OpenError::NotAPackage { .. }) if !is_named_as_package(source) => {
+            return pack_for_once(source, overrides, cache);
+        }
         Err(_) if source.is_dir() => return pack_for_once(source, overrides, cache),
-        Err(error) => return Err(explain(error)),
+        Err(error) => return Err(explain_package(&error)),
     };
     let manifest = packed.manifest().clone().with(&overrides);
     let manifest =
         manifest.map_err(|error| Failure::failed(format!("{}: {error}", source.display())))?;
     Ok((packed, manifest))
+}
+
+/// A damaged package can look like anything; its name still says what it was.
+fn is_named_as_package(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "cell")
 }
 
 fn pack_for_once(
@@ -83,12 +90,9 @@ fn nameless_file(cache: Option<&Cache>) -> Result<File> {
 /// What a package's fault means to the user.
 pub(crate) fn explain_package(error: &OpenError) -> Failure {
     match error {
-        OpenError::Damaged { .. } | OpenError::Length { .. } => {
+        OpenError::Damaged { .. } | OpenError::Length { .. } | OpenError::NotAPackage { .. } => {
             Failure::new(Code::DamagedPackage, error)
-                .hint("the file has changed since it was packed: pack it or fetch it again")
-        }
-        OpenError::NotAPackage { .. } => {
-            Failure::failed(error).hint("make one with `unicell pack DIR -o FILE`")
+                .hint("the file is not as it was packed: pack it or fetch it again")
         }
         _ => Failure::failed(error),
     }

@@ -16,7 +16,7 @@ pub const MAX_STRINGS: usize = 4096;
 /// included there).
 pub const MAX_ARGUMENT_LEN: usize = 128 * 1024 - 1;
 /// Most bytes of all arguments and variables together.
-pub const MAX_STRINGS_LEN: usize = 128 * 1024;
+pub const MAX_STRINGS_LEN: usize = 240 * 1024;
 
 /// What is wrong with a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,7 +20,7 @@ pub use file::{File, FileError, MAX_FILE_LEN};
 
 /// Most bytes of a manifest's JSON. Everything within the bounds fits, with
 /// every byte escaped.
-pub const MAX_JSON_LEN: usize = 1 << 20;
+pub const MAX_JSON_LEN: usize = 2 << 20;
 
 /// What is to be run. A value of this type is within all bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
