@@ -7,10 +7,18 @@ pub const KERNEL_MAGIC: u64 = u64::from_le_bytes(*b"UNICELLK");
 /// "UNICELLB", the first bytes of [`BootInfo`].
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"UNICELLB");
 
+/// Flag of a program header (of the range that ELF leaves to operating systems, `PF_MASKOS`): a
+/// read-only segment that is copied to RAM like a writable one.
+///
+/// KVM without hardware virtualisation maps eight pages for a fault on RAM, but one for a fault on
+/// a read-only slot. What a kernel runs through at its start belongs in such a segment.
+pub const SEGMENT_IN_RAM: u32 = 1 << 20;
+
 /// Lies at [`crate::layout::KERNEL_BASE`], the start of the kernel's first loadable segment.
 ///
 /// The kernel is a static ELF executable whose segments are page-aligned in the file too. Segments
-/// that are not writable are mapped from the image slot; writable ones are copied to RAM.
+/// that are neither writable nor marked [`SEGMENT_IN_RAM`] are mapped from the image slot; the
+/// others are copied to RAM.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct KernelHeader {

@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo};
-use unicell_guest_abi::layout::{self, HUGE_PAGE_SIZE, PAGE_SIZE};
-use unicell_guest_abi::platform::{NEVER, Shared};
-use unicell_guest_abi::{ABI_VERSION, init};
-use vm_memory::GuestMemoryError;
+use unicell_guest_abi::{init, layout};
 
-use crate::clock::ClockWriter;
+use crate::content::Content;
 use crate::cpu;
+use crate::helper::Helper;
 use crate::kernel::{Kernel, KernelError};
 use crate::kvm::{self, KvmError, Machine};
 use crate::memory::{BoxImage, Memory, MemoryError};
@@ -17,7 +14,6 @@ use crate::monitor::Monitor;
 use crate::outcome::End;
 use crate::run::Vm;
 use crate::symbols::Symbols;
-use crate::tables::{Access, Tables};
 use crate::timeline::Timeline;
 
 /// Why an instance cannot be built.
@@ -38,6 +34,9 @@ pub enum BuildError {
     /// The init block is too long.
     #[error("an init block of {0} bytes: the most is {max}", max = init::MAX)]
     InitSize(usize),
+    /// There is no second thread.
+    #[error("the host cannot give a thread: {0}")]
+    Thread(std::io::Error),
     /// The host has no randomness, or no descriptor left.
     #[error("the host cannot give {what}: {source}")]
     Host {
@@ -132,150 +131,63 @@ impl Builder {
     /// # Errors
     ///
     /// The host refuses, or what was given does not fit.
-    pub fn build(mut self) -> Result<Vm, BuildError> {
+    pub fn build(self) -> Result<Vm, BuildError> {
+        let mut timeline = self.timeline;
         if self.init.len() as u64 > init::MAX {
             return Err(BuildError::InitSize(self.init.len()));
         }
-        let kvm = kvm::open()?;
+        let kvm = Arc::new(kvm::open()?);
         let seed = match self.seed {
             Some(seed) => seed,
             None => random()?,
         };
         let box_size = self.image.as_ref().map_or(0, |image| image.len);
-        let memory = Memory::new(self.ram, self.kernel.bytes(), self.image.take())?;
-        self.load(&memory, box_size, seed)?;
-        self.timeline.mark("memory");
-        let state = cpu::initial(self.kernel.header(), layout::TABLES_GPA);
-        debug_assert_eq!(cpu::vmx::violation(&state.0, &state.1), None);
+        let memory = Memory::new(self.ram, self.kernel.bytes(), self.image)?;
+        let memory = Arc::new(memory);
+        timeline.mark("memory mapped");
+        let content = Content {
+            kernel: self.kernel.clone(),
+            ram: self.ram,
+            box_size,
+            init: self.init,
+            flags: self.flags,
+            seed,
+        };
+        let helper = Helper::spawn(Arc::clone(&kvm), content, Arc::clone(&memory))?;
+        let mut machine = Machine::new(&kvm, memory.slots(), &mut timeline)?;
+        let cpuid = helper.prepared()?;
+        timeline.mark("memory filled");
         let header = self.kernel.header();
-        let machine = Machine::new(&kvm, memory.slots(), header, &state, &mut self.timeline)?;
+        let state = cpu::initial(header, layout::TABLES_GPA);
+        debug_assert_eq!(cpu::vmx::violation(&state.0, &state.1), None);
+        let clock = machine.set_state(header, &cpuid, &state)?;
+        timeline.mark("vCPU state");
         let monitor = Monitor::new().map_err(|source| BuildError::Host {
             what: "an event descriptor",
             source,
         })?;
-        let clock = ClockWriter::new(machine.tsc_khz, machine.tsc_offset);
         Ok(Vm {
             machine,
+            helper,
             memory,
             monitor: Arc::new(monitor),
             clock,
             symbols: Symbols::of(self.kernel.bytes()),
-            timeline: self.timeline,
+            timeline,
             deadline: u64::MAX,
         })
-    }
-
-    /// Puts into RAM what the kernel finds there.
-    fn load(&self, memory: &Memory, box_size: u64, seed: [u8; 32]) -> Result<(), MemoryError> {
-        let small = |_: GuestMemoryError| MemoryError::TooSmall(self.ram);
-        let header = self.kernel.header();
-        let at_descriptors = layout::DESCRIPTORS_GPA;
-        memory
-            .write_bytes(at_descriptors, &cpu::gdt())
-            .map_err(small)?;
-        let at_idt = at_descriptors + layout::IDT_OFFSET;
-        memory
-            .write_bytes(at_idt, &cpu::idt(header))
-            .map_err(small)?;
-        memory
-            .write_bytes(layout::TRAP_GPA, &cpu::tss())
-            .map_err(small)?;
-
-        let (tables, data) = tables(&self.kernel, self.ram, box_size);
-        for (gpa, table) in tables.iter() {
-            memory.write_table(gpa, table).map_err(small)?;
-        }
-        let mut free = data;
-        for segment in self.kernel.segments().iter().filter(|s| s.writable) {
-            memory
-                .write_bytes(free, self.kernel.content(segment))
-                .map_err(small)?;
-            free += segment.pages_size();
-        }
-        let init_gpa = free;
-        memory.write_bytes(init_gpa, &self.init).map_err(small)?;
-        free += (self.init.len() as u64).next_multiple_of(PAGE_SIZE);
-        if free >= self.ram {
-            return Err(MemoryError::TooSmall(self.ram));
-        }
-        // Until the kernel knows better, nobody waits for a moment that is always past.
-        let deadline = layout::SHARED_GPA + std::mem::offset_of!(Shared, deadline) as u64;
-        memory
-            .write_bytes(deadline, &NEVER.to_le_bytes())
-            .map_err(small)?;
-        let boot = BootInfo {
-            magic: BOOT_MAGIC,
-            abi: ABI_VERSION,
-            flags: self.flags,
-            ram_size: self.ram,
-            free_start: free,
-            root_table: layout::TABLES_GPA,
-            box_size,
-            init_gpa,
-            init_size: self.init.len() as u64,
-            seed,
-        };
-        memory.write(layout::BOOT_GPA, boot).map_err(small)
     }
 }
 
 fn random() -> Result<[u8; 32], BuildError> {
     let mut seed = [0; 32];
     // Up to 256 bytes come whole (getrandom(2)).
-    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty()).map_err(
-        |source| BuildError::Host {
+    let flags = rustix::rand::GetRandomFlags::empty();
+    match rustix::rand::getrandom(&mut seed, flags) {
+        Ok(_) => Ok(seed),
+        Err(source) => Err(BuildError::Host {
             what: "randomness",
             source,
-        },
-    )?;
-    Ok(seed)
-}
-
-/// The first page tables, and the GPA after them: there the kernel's writable segments begin.
-fn tables(kernel: &Kernel, ram: u64, box_size: u64) -> (Tables, u64) {
-    let mut tables = Tables::new();
-    let direct = cpu::direct;
-    tables.map(direct(0), 0, HUGE_PAGE_SIZE, Access::WRITE);
-    let descriptors = layout::DESCRIPTORS_GPA;
-    let hidden = Access::WRITE.supervisor();
-    tables.map(direct(descriptors), descriptors, PAGE_SIZE, hidden);
-    let (rest, rest_size) = (HUGE_PAGE_SIZE, ram - HUGE_PAGE_SIZE);
-    tables.map_huge(direct(rest), rest, rest_size, Access::WRITE);
-    let image = layout::BOX_GPA;
-    let image_size = box_size.next_multiple_of(HUGE_PAGE_SIZE);
-    tables.map_huge(direct(image), image, image_size, Access::READ);
-    tables.map(
-        layout::DEVICE_VA,
-        layout::DEVICE_GPA,
-        2 * PAGE_SIZE,
-        Access::WRITE,
-    );
-
-    let [ring0, ring0_end] = kernel.header().ring0;
-    for segment in kernel.segments() {
-        tables.reserve(segment.vaddr, segment.pages_size());
+        }),
     }
-    let data = layout::TABLES_GPA + tables.size();
-    let mut next = data;
-    for segment in kernel.segments() {
-        let (va, size) = (segment.vaddr, segment.pages_size());
-        if segment.writable {
-            tables.map(va, next, size, Access::WRITE);
-            next += size;
-            continue;
-        }
-        let gpa = layout::KERNEL_GPA + segment.offset;
-        let access = if segment.executable {
-            Access::EXECUTE
-        } else {
-            Access::READ
-        };
-        tables.map(va, gpa, size, access);
-        if segment.contains(ring0) {
-            let stubs = layout::KERNEL_GPA + segment.offset + (ring0 - va);
-            tables.map(ring0, stubs, ring0_end - ring0, access.supervisor());
-        }
-    }
-    debug_assert_eq!(data, layout::TABLES_GPA + tables.size());
-    (tables, data)
 }

@@ -25,7 +25,7 @@ const GAP_NS: u64 = 500_000;
 
 /// What the threads of an instance share.
 pub(crate) struct Instance {
-    pub(crate) memory: Memory,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) service: Mutex<Service>,
     pub(crate) clock: Mutex<ClockWriter>,

@@ -6,7 +6,7 @@
 use std::fs::File;
 
 use linux_loader::elf::{self, Elf64_Ehdr, Elf64_Phdr};
-use unicell_guest_abi::boot::{KERNEL_MAGIC, KernelHeader};
+use unicell_guest_abi::boot::{KERNEL_MAGIC, KernelHeader, SEGMENT_IN_RAM};
 use unicell_guest_abi::{ABI_VERSION, layout};
 use vm_memory::ByteValued;
 
@@ -30,6 +30,8 @@ pub(crate) struct Segment {
     pub(crate) offset: u64,
     pub(crate) writable: bool,
     pub(crate) executable: bool,
+    /// Whether it is copied to RAM, not mapped from the image.
+    pub(crate) in_ram: bool,
 }
 
 impl Segment {
@@ -172,6 +174,7 @@ fn segment(bytes: &[u8], header: &Elf64_Phdr, previous: u64) -> Result<Segment, 
         offset: header.p_offset,
         writable: header.p_flags & elf::PF_W != 0,
         executable: header.p_flags & elf::PF_X != 0,
+        in_ram: header.p_flags & (elf::PF_W | SEGMENT_IN_RAM) != 0,
     };
     if segment.writable && segment.executable {
         return bad(format!("its segment at {at:#x} is writable and executable"));

@@ -14,7 +14,7 @@ use unicell_guest_abi::{cpu, device, layout};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::builder::BuildError;
-use crate::clock;
+use crate::clock::{self, ClockWriter};
 use crate::cpu::cpuid;
 use crate::memory::Slot;
 use crate::monitor::Monitor;
@@ -43,14 +43,11 @@ pub(crate) fn failed(what: &'static str) -> impl FnOnce(kvm_ioctls::Error) -> Kv
     }
 }
 
-/// A virtual machine with its memory and its vCPU, ready to run.
+/// A virtual machine with its memory and its vCPU.
 pub(crate) struct Machine {
     pub(crate) vcpu: VcpuFd,
     /// Written by KVM when the guest rings the device's doorbell.
     pub(crate) doorbell: OwnedFd,
-    pub(crate) tsc_khz: u32,
-    /// The guest's time stamp counter minus the host's.
-    pub(crate) tsc_offset: u64,
     /// Keeps the slots and doorbells alive; dropped after the vCPU.
     pub(crate) vm: VmFd,
 }
@@ -60,34 +57,35 @@ impl Machine {
     pub(crate) fn new(
         kvm: &Kvm,
         slots: &[Slot],
-        kernel: &KernelHeader,
-        (regs, sregs): &(kvm_regs, kvm_sregs),
         timeline: &mut Timeline,
     ) -> Result<Self, KvmError> {
         let vm = kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
         timeline.mark("create VM");
-        let mut vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
+        let vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
         timeline.mark("create vCPU");
         for (number, slot) in slots.iter().enumerate() {
             add_slot(&vm, number as u32, slot)?;
         }
-        timeline.mark("memory slots");
         let doorbell = doorbell(&vm)?;
-        timeline.mark("doorbell");
-        set_features(&vcpu, &features(kvm)?)?;
-        timeline.mark("CPUID and XCR0");
-        set_msrs(&vcpu, kernel)?;
-        set_registers(&mut vcpu, regs, sregs);
-        let tsc_offset = tsc_offset(&vcpu)?;
-        let tsc_khz = vcpu.get_tsc_khz().map_err(failed("KVM_GET_TSC_KHZ"))?;
-        timeline.mark("vCPU state");
-        Ok(Self {
-            vcpu,
-            doorbell,
-            tsc_khz,
-            tsc_offset,
-            vm,
-        })
+        timeline.mark("memory slots");
+        Ok(Self { vcpu, doorbell, vm })
+    }
+
+    /// Sets the state in which the vCPU is entered first. Returns who keeps its time.
+    pub(crate) fn set_state(
+        &mut self,
+        kernel: &KernelHeader,
+        cpuid: &CpuId,
+        (regs, sregs): &(kvm_regs, kvm_sregs),
+    ) -> Result<ClockWriter, KvmError> {
+        // Before the registers: it says which of their bits are legal.
+        set_features(&self.vcpu, cpuid)?;
+        set_msrs(&self.vcpu, kernel)?;
+        set_registers(&mut self.vcpu, regs, sregs);
+        let tsc_offset = tsc_offset(&self.vcpu)?;
+        let tsc_khz = self.vcpu.get_tsc_khz();
+        let tsc_khz = tsc_khz.map_err(failed("KVM_GET_TSC_KHZ"))?;
+        Ok(ClockWriter::new(tsc_khz, tsc_offset))
     }
 }
 

@@ -19,8 +19,10 @@
 mod backend;
 mod builder;
 mod clock;
+mod content;
 mod cpu;
 mod device;
+mod helper;
 mod io;
 mod kernel;
 mod kvm;

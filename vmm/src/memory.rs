@@ -182,6 +182,17 @@ impl Memory {
         self.ram.write_obj(Abi(*table), GuestAddress(gpa))
     }
 
+    /// Makes the first `size` bytes of RAM present and writable in the host's page tables: KVM
+    /// without hardware virtualisation then maps eight pages for each fault, and otherwise one.
+    pub(crate) fn make_present(&self, size: u64) {
+        use rustix::mm::{Advice, madvise};
+        let size = size.min(self.slots[0].len) as usize;
+        let start = self.slots[0].host as *mut _;
+        // A host that does not know the advice (before Linux 5.14) faults the pages in one by one.
+        // SAFETY: the range is within the mapping of the RAM; the advice changes no content.
+        let _ = unsafe { madvise(start, size, Advice::LinuxPopulateWrite) };
+    }
+
     pub(crate) fn write_bytes(&self, gpa: u64, bytes: &[u8]) -> Result<(), GuestMemoryError> {
         self.ram.write_slice(bytes, GuestAddress(gpa))
     }

@@ -1,7 +1,7 @@
 //! A virtual machine that is ready, and its run from the first instruction to the end.
 
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use kvm_ioctls::{VcpuFd, VmFd};
 use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES, REPORT_TEXT, Report};
@@ -10,6 +10,7 @@ use unicell_guest_abi::platform::{Counters, Shared};
 
 use crate::backend::Backend;
 use crate::clock::ClockWriter;
+use crate::helper::Helper;
 use crate::io::{Failure, Instance, Io, Service, lock};
 use crate::kvm::Machine;
 use crate::memory::Memory;
@@ -24,7 +25,8 @@ use crate::vcpu::{Halt, Vcpu};
 pub struct Vm {
     // Before the memory that its slots map: fields are dropped in this order.
     pub(crate) machine: Machine,
-    pub(crate) memory: Memory,
+    pub(crate) helper: Helper,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) clock: ClockWriter,
     pub(crate) symbols: Symbols,
@@ -75,25 +77,24 @@ impl Vm {
             doorbell,
             deadline: self.deadline,
         };
-        let outcome = run(&mut remains, io, self.symbols, self.timeline);
+        let outcome = run(&mut remains, self.helper, io, self.symbols, self.timeline);
         Ended { outcome, remains }
     }
 }
 
-fn run(remains: &mut Remains, io: Io, symbols: Symbols, mut timeline: Timeline) -> Outcome {
+fn run(
+    remains: &mut Remains,
+    helper: Helper,
+    io: Io,
+    symbols: Symbols,
+    mut timeline: Timeline,
+) -> Outcome {
     let instance = &remains.instance;
-    let attached = Vcpu::new(&mut remains.vcpu, instance).map_err(|error| error.to_string());
-    let spawned = attached.and_then(|vcpu| {
-        let thread = thread::Builder::new().name("io".into());
-        match thread.spawn(move || io.run()) {
-            Ok(thread) => Ok((vcpu, thread)),
-            Err(error) => Err(format!("no thread for I/O: {error}")),
-        }
-    });
-    let (mut vcpu, thread) = match spawned {
-        Ok(spawned) => spawned,
-        Err(text) => return Outcome::failed(End::Host, text, timeline),
+    let mut vcpu = match Vcpu::new(&mut remains.vcpu, instance) {
+        Ok(vcpu) => vcpu,
+        Err(error) => return Outcome::failed(End::Host, error.to_string(), timeline),
     };
+    let thread = helper.serve(io);
     lock(&instance.clock).refresh(&instance.memory);
     timeline.mark("threads");
     let halt = vcpu.run();
