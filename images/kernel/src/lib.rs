@@ -14,6 +14,10 @@
 //! recovers from; the program's memory is looked up before it is touched; nothing is held locked
 //! across a sleep.
 #![no_std]
+#![cfg_attr(
+    not(feature = "image"),
+    allow(dead_code, reason = "on the host only the logic is tested")
+)]
 
 extern crate alloc;
 

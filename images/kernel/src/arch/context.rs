@@ -33,19 +33,31 @@ unsafe impl Sync for Context {}
 unsafe impl Send for Context {}
 
 #[cfg(feature = "image")]
-unsafe extern "C" {
-    fn unicell_switch(from: *mut u64, to: u64);
-    fn unicell_thread_start();
-    static unicell_stack_top: AtomicU64;
+mod assembly {
+    //! What `entry.s` has.
+    use super::AtomicU64;
+
+    unsafe extern "C" {
+        pub(super) fn unicell_switch(from: *mut u64, to: u64);
+        pub(super) fn unicell_thread_start();
+        static unicell_stack_top: AtomicU64;
+    }
+
+    /// Where traps and system calls of the program begin to push.
+    pub(super) fn stack_top() -> &'static AtomicU64 {
+        // SAFETY: a word that is only read on entry from the program.
+        unsafe { &unicell_stack_top }
+    }
 }
 
 #[cfg(not(feature = "image"))]
-mod absent {
+mod assembly {
     //! What `entry.s` has, for the library on the host, where nothing is ever entered.
     use super::AtomicU64;
 
-    #[allow(non_upper_case_globals)]
-    pub(super) static unicell_stack_top: AtomicU64 = AtomicU64::new(0);
+    pub(super) fn stack_top() -> &'static AtomicU64 {
+        unreachable!("only the image has threads");
+    }
 
     pub(super) unsafe extern "C" fn unicell_switch(_: *mut u64, _: u64) {
         unreachable!("only the image has threads");
@@ -55,8 +67,7 @@ mod absent {
         unreachable!("only the image has threads");
     }
 }
-#[cfg(not(feature = "image"))]
-use absent::{unicell_stack_top, unicell_switch, unicell_thread_start};
+use assembly::{stack_top, unicell_switch, unicell_thread_start};
 
 impl Context {
     /// A thread that will start in the program with these registers.
@@ -126,8 +137,7 @@ impl Context {
 
     /// Makes traps and system calls of the program arrive on this stack.
     pub fn make_current(&self) {
-        // SAFETY: a word of `entry.s`, which is only read on entry from the program.
-        unsafe { &*(&raw const unicell_stack_top) }.store(self.top(), Ordering::Relaxed);
+        stack_top().store(self.top(), Ordering::Relaxed);
     }
 
     /// Loads what the processor has to hold for this thread: used once, for the first thread.

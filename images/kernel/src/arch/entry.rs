@@ -43,7 +43,7 @@ unsafe extern "C" {
 
 pub(super) fn fault_address() -> u64 {
     // SAFETY: a word of `entry.s`, written by the stub of #PF.
-    unsafe { &*(&raw const unicell_fault_address) }.load(Ordering::Relaxed)
+    unsafe { &unicell_fault_address }.load(Ordering::Relaxed)
 }
 
 #[unsafe(no_mangle)]

@@ -68,7 +68,7 @@ impl Ring {
             unsafe {
                 self.at::<Descriptor>(0)
                     .add(index.into())
-                    .write_volatile(descriptor)
+                    .write_volatile(descriptor);
             }
         };
         if let Some(piece) = readable {

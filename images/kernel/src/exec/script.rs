@@ -7,12 +7,15 @@ use super::Failure;
 /// The longest first line, as in Linux.
 const LINE_MAX: usize = 256;
 
-/// The interpreter and its one argument, if the file is a script.
+/// The interpreter and its one argument.
+pub(super) type Line = (Vec<u8>, Option<Vec<u8>>);
+
+/// The first line, if the file is a script.
 ///
 /// # Errors
 ///
 /// The line names no interpreter, or is too long to tell.
-pub(super) fn parse(head: &[u8]) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, Failure> {
+pub(super) fn parse(head: &[u8]) -> Result<Option<Line>, Failure> {
     let Some(line) = head.strip_prefix(b"#!") else {
         return Ok(None);
     };

@@ -286,7 +286,7 @@ impl Frame {
         unsafe {
             self.bytes()
                 .add(offset)
-                .copy_to_nonoverlapping(into.as_mut_ptr(), into.len())
+                .copy_to_nonoverlapping(into.as_mut_ptr(), into.len());
         }
     }
 
@@ -297,7 +297,7 @@ impl Frame {
         unsafe {
             self.bytes()
                 .add(offset)
-                .copy_from_nonoverlapping(from.as_ptr(), from.len())
+                .copy_from_nonoverlapping(from.as_ptr(), from.len());
         }
     }
 

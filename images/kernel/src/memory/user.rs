@@ -110,7 +110,7 @@ pub fn copy_out(address: u64, from: &[u8]) -> Result<()> {
 pub fn zero_out(address: u64, len: usize) -> Result<()> {
     // SAFETY: the piece's page is mapped and writable, and no thread of the program runs now.
     pieces(address, len, Access::Write, |to, range| unsafe {
-        to.write_bytes(0, range.len())
+        to.write_bytes(0, range.len());
     })
 }
 

@@ -97,11 +97,13 @@ fn anonymous(tables: &mut Tables, area: &Area, address: u64) -> Result<(), Fault
     let rights = area.protection.rights();
     let block = address & !(HUGE_PAGE_SIZE - 1);
     let whole_block = block >= area.start && block + HUGE_PAGE_SIZE <= area.end;
-    if area.huge && whole_block && tables.is_block_empty(address) {
-        if let Ok(frame) = Frame::huge_zeroed() {
-            tables.map(block, Page::Ram(frame), rights)?;
-            return Ok(());
-        }
+    if area.huge
+        && whole_block
+        && tables.is_block_empty(address)
+        && let Ok(frame) = Frame::huge_zeroed()
+    {
+        tables.map(block, Page::Ram(frame), rights)?;
+        return Ok(());
     }
     tables.map(address, Page::Ram(Frame::zeroed()?), rights)?;
     let (total, used) = frames::usage();

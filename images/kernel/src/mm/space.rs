@@ -318,12 +318,11 @@ impl Space {
             return Err(Errno::ENOMEM);
         }
         let place = fixed.map_or(Place::Hint(0), Place::Fixed);
-        if let Some(target) = fixed {
-            if !target.is_multiple_of(PAGE_SIZE)
-                || target < old_end && old < target.saturating_add(new_len)
-            {
-                return Err(Errno::EINVAL);
-            }
+        if let Some(target) = fixed
+            && (!target.is_multiple_of(PAGE_SIZE)
+                || target < old_end && old < target.saturating_add(new_len))
+        {
+            return Err(Errno::EINVAL);
         }
         let new = inner.place(place, new_len)?;
         inner.move_mapping(
@@ -435,7 +434,7 @@ impl Space {
         for area in areas.values() {
             let mut entries = Vec::new();
             ours.for_each(area.start, area.end, |address, entry| {
-                entries.push((address, entry))
+                entries.push((address, entry));
             });
             for (address, entry) in entries {
                 let mut rights = entry.rights();
@@ -567,11 +566,11 @@ impl Inner {
     /// Makes an area begin at `at`, if one spans it.
     fn split_at(&mut self, at: u64) -> Result<()> {
         self.tables.split(at)?;
-        if let Some((_, area)) = self.areas.range_mut(..at).next_back() {
-            if at < area.end {
-                let upper = area.split_off(at);
-                self.areas.insert(at, upper);
-            }
+        if let Some((_, area)) = self.areas.range_mut(..at).next_back()
+            && at < area.end
+        {
+            let upper = area.split_off(at);
+            self.areas.insert(at, upper);
         }
         Ok(())
     }
@@ -693,7 +692,7 @@ impl Inner {
         }
         let mut present = Vec::new();
         self.tables.for_each(old, old + len, |address, entry| {
-            present.push((address, entry.rights()))
+            present.push((address, entry.rights()));
         });
         let mut flush = Flush::default();
         for (address, rights) in present {
@@ -720,7 +719,9 @@ impl Space {
             let len = (into.len() - done).min((PAGE_SIZE - at % PAGE_SIZE) as usize);
             self.fault(at, Access::Read).map_err(|_| Errno::EFAULT)?;
             let entry = self.inner.lock().tables.entry(at);
-            let page = entry.map(|entry| entry.page()).ok_or(Errno::EFAULT)?;
+            let page = entry
+                .map(super::super::memory::paging::Entry::page)
+                .ok_or(Errno::EFAULT)?;
             let size = match &page {
                 crate::memory::Page::Ram(frame) => frame.size(),
                 crate::memory::Page::Image(_) => PAGE_SIZE as usize,
@@ -738,7 +739,9 @@ impl Space {
             return;
         }
         let entry = self.inner.lock().tables.entry(address);
-        if let Some(crate::memory::Page::Ram(frame)) = entry.map(|entry| entry.page()) {
+        if let Some(crate::memory::Page::Ram(frame)) =
+            entry.map(super::super::memory::paging::Entry::page)
+        {
             let in_frame = (address as usize) & (frame.size() - 1);
             frame.write(in_frame, &word.to_le_bytes());
         }

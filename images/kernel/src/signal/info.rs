@@ -2,14 +2,10 @@
 
 use crate::memory::plain::bytes;
 
-/// si_code: sent by kill.
-pub const SI_USER: i32 = 0;
 /// si_code: sent by the kernel.
-pub const SI_KERNEL: i32 = 0x80;
-/// si_code: sent by tgkill.
-pub const SI_TKILL: i32 = -6;
+pub(super) const SI_KERNEL: i32 = 0x80;
 /// si_code: a timer has expired.
-pub const SI_TIMER: i32 = -2;
+const SI_TIMER: i32 = -2;
 
 /// Offset of what depends on the kind of signal.
 const FIELDS: usize = 16;

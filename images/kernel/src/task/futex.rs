@@ -117,10 +117,10 @@ pub fn requeue(
     expected: Option<u32>,
 ) -> Result<(u32, u32)> {
     let (from, to) = (key(address)?, key(target)?);
-    if let Some(expected) = expected {
-        if user::load(address)? != expected {
-            return Err(Errno::EAGAIN);
-        }
+    if let Some(expected) = expected
+        && user::load(address)? != expected
+    {
+        return Err(Errno::EAGAIN);
     }
     let woken = wake_key(&from, count, ANY);
     let mut all = WAITERS.lock();
