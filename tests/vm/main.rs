@@ -8,6 +8,7 @@ mod busybox;
 mod cc1;
 mod command;
 mod coreutils;
+mod doctor;
 mod ends;
 mod errors;
 mod host;

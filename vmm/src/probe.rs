@@ -169,20 +169,20 @@ fn exit_ns(machine: &mut Machine) -> Result<u64, ProbeError> {
     Ok(median(took))
 }
 
-/// The median of short series of calls, the exit at their end left out.
+/// The median of series of calls, each long enough that the exit at its end counts for little.
 fn syscall_ns(machine: &mut Machine) -> Result<u64, ProbeError> {
-    const TIMES: usize = 11;
-    const CALLS: u64 = 64;
-    let mut took = Vec::with_capacity(TIMES);
-    for _ in 0..TIMES {
+    const TIMES: usize = 5;
+    const SERIES_NS: u64 = 5_000_000;
+    const FEW: u64 = 16;
+    let mut series = |count| {
         let start = monotonic_ns();
-        machine.system_calls(1)?;
-        let between = monotonic_ns();
-        machine.system_calls(1 + CALLS)?;
-        let (one, more) = (between - start, monotonic_ns() - between);
-        took.push(more.saturating_sub(one) / CALLS);
-    }
-    Ok(median(took))
+        machine.system_calls(count)?;
+        Ok::<_, ProbeError>(monotonic_ns() - start)
+    };
+    let few = series(FEW)?.max(1);
+    let count = (FEW * SERIES_NS / few).clamp(FEW, 1 << 16);
+    let took: Result<Vec<_>, _> = (0..TIMES).map(|_| series(count)).collect();
+    Ok(median(took?) / count)
 }
 
 fn median(mut values: Vec<u64>) -> u64 {

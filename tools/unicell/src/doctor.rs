@@ -1,11 +1,141 @@
-//! `unicell doctor`.
+//! `unicell doctor`: what this host offers, what is missing, and how to get it.
+//!
+//! The facts are in [`Report`], which `--json` prints as it is; `findings` judges them for people.
 
+mod class;
+mod findings;
+mod host;
+mod kvm;
+mod landlock;
+
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use serde::Serialize;
+use unicell_vmm::probe::{Probe, Sight, probe};
+
 use crate::cli::DoctorArguments;
+use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
+use findings::Finding;
+
+/// The facts. Fields are added, never changed; one that would change gets another name.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Whether boxes can run.
+    ready: bool,
+    kvm: kvm::Kvm,
+    cpu: Cpu,
+    /// What a guest found; absent where none could run.
+    guest: Option<Guest>,
+    /// Why none could run, though the device opens.
+    guest_failure: Option<String>,
+    limits: host::Limits,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug, Serialize)]
+struct Cpu {
+    model: String,
+}
+
+/// What a guest found.
+#[derive(Debug, Serialize)]
+struct Guest {
+    cpu_class: String,
+    /// The highest level of reproducible execution.
+    level: Level,
+    /// What becomes of each instruction that can show the host.
+    instructions: BTreeMap<&'static str, &'static str>,
+    exit_ns: u64,
+    syscall_ns: u64,
+}
+
+/// Levels of reproducible execution, of which every host gives the lower ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum Level {
+    /// Time, randomness and order are functions of the service and its input.
+    D1,
+    /// So is what the processor's own instructions say.
+    D2,
+}
+
+impl Guest {
+    fn of(probe: &Probe) -> Self {
+        let sights = probe.sights.iter();
+        let shown = sights.clone().any(|(_, sight)| *sight == Sight::Shown);
+        Self {
+            cpu_class: class::class(probe),
+            level: if shown { Level::D1 } else { Level::D2 },
+            instructions: sights
+                .map(|(instruction, sight)| (instruction.name(), word(*sight)))
+                .collect(),
+            exit_ns: probe.exit_ns,
+            syscall_ns: probe.syscall_ns,
+        }
+    }
+
+    /// The instructions that show the host whatever is done.
+    fn leaks(&self) -> Vec<&'static str> {
+        let shown = |(_, sight): &(_, &&str)| **sight == word(Sight::Shown);
+        self.instructions
+            .iter()
+            .filter(shown)
+            .map(|(name, _)| *name)
+            .collect()
+    }
+}
+
+fn word(sight: Sight) -> &'static str {
+    match sight {
+        Sight::Trapped => "trapped",
+        Sight::TrappedByThread => "trapped-by-thread",
+        Sight::Masked => "masked",
+        Sight::Shown => "shown",
+    }
+}
 
 /// Says what this host offers.
-pub(crate) fn doctor(_: &DoctorArguments) -> Result<ExitCode> {
-    Err(Failure::internal("not yet"))
+pub(crate) fn doctor(arguments: &DoctorArguments) -> Result<ExitCode> {
+    let report = examine();
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&report).map_err(Failure::internal)?;
+        anstream::println!("{json}");
+    } else {
+        findings::show(&report.findings);
+    }
+    Ok(if report.ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Code::NoKvm as u8)
+    })
+}
+
+fn examine() -> Report {
+    let mut kvm = kvm::Kvm::of_host();
+    let probed = match kvm.device {
+        kvm::Device::Usable => Some(probe(&class::wanted())),
+        _ => None,
+    };
+    let (guest, guest_failure) = match probed {
+        Some(Ok(probe)) => (Some(Guest::of(&probe)), None),
+        Some(Err(error)) => {
+            kvm.fails();
+            (None, Some(error.to_string()))
+        }
+        None => (None, None),
+    };
+    let mut report = Report {
+        ready: guest.is_some(),
+        kvm,
+        cpu: Cpu {
+            model: host::cpu_model(),
+        },
+        guest,
+        guest_failure,
+        limits: host::Limits::of_host(),
+        findings: Vec::new(),
+    };
+    report.findings = findings::of(&report);
+    report
 }

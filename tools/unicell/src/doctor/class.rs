@@ -71,7 +71,11 @@ mod tests {
     use super::*;
 
     fn probe() -> Probe {
-        let leaf = |leaf, part, eax| Leaf { leaf, part, values: [eax, 0x0102_0304, 7, 9] };
+        let leaf = |leaf, part, eax| Leaf {
+            leaf,
+            part,
+            values: [eax, 0x0102_0304, 7, 9],
+        };
         Probe {
             sights: Vec::new(),
             cpuid: vec![leaf(0, 0, 7), leaf(1, 0, 5), leaf(7, 0, 1), leaf(0xd, 0, 3)],

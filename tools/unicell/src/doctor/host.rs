@@ -58,6 +58,14 @@ impl Limits {
     }
 }
 
+/// The processor's name.
+pub(super) fn cpu_model() -> String {
+    let cpuinfo = read("/proc/cpuinfo");
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"));
+    let name = line.and_then(|line| line.split_once(':'));
+    name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
 /// A file's text; empty if it cannot be read, which for the kernel's files says as much.
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
@@ -65,7 +73,9 @@ fn read(path: &str) -> String {
 
 /// A line of /proc/meminfo (proc(5)), in bytes.
 fn kilobytes(meminfo: &str, name: &str) -> u64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     number.map_or(0, |number| number.saturating_mul(1024))
 }
@@ -84,7 +94,9 @@ fn user_namespaces() -> bool {
 /// The layout, and where version 2 is mounted.
 fn cgroups(mounts: &str) -> (Cgroups, String) {
     let of_type = |kind: &str| {
-        let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let fields = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>());
         let mut found = fields.filter(|fields| fields.get(2) == Some(&kind));
         found.find_map(|fields| fields.get(1).map(|at| (*at).to_owned()))
     };
@@ -107,7 +119,10 @@ mod tests {
         assert_eq!(cgroups(v1).0, Cgroups::V1);
         assert_eq!(cgroups(v2), (Cgroups::V2, "/sys/fs/cgroup/unified".into()));
         assert_eq!(cgroups(&[v1, v2].concat()).0, Cgroups::Hybrid);
-        assert_eq!(cgroups("proc /proc proc rw 0 0\nnonsense\n").0, Cgroups::None);
+        assert_eq!(
+            cgroups("proc /proc proc rw 0 0\nnonsense\n").0,
+            Cgroups::None
+        );
     }
 
     #[test]

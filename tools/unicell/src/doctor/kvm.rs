@@ -62,6 +62,14 @@ impl Kvm {
         Self { kind, device }
     }
 
+    /// No guest could run on it, though it opens.
+    pub(super) fn fails(&mut self) {
+        *self = Self {
+            kind: Kind::None,
+            device: Device::Broken,
+        };
+    }
+
     /// What makes boxes run, where they do not.
     pub(super) fn remedy(self) -> Option<String> {
         match self.device {
@@ -73,12 +81,15 @@ impl Kvm {
     }
 }
 
-/// What to do about a device that opens and is no KVM.
-pub(super) const BROKEN: &str =
+/// What to do about a device that does not work.
+const BROKEN: &str =
     "look into the kernel's log (`dmesg | grep -i kvm`); another hypervisor may hold the processor";
 
 fn absent(has_hardware: bool) -> String {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
     let modules = format!("/lib/modules/{release}/kernel/arch/x86/kvm");
     let amd = vendor() == *b"AuthenticAMD";
     let module = if amd { "kvm_amd" } else { "kvm_intel" };
@@ -116,7 +127,9 @@ fn forbidden(of: Option<&Metadata>) -> String {
 
 /// The name of a group (group(5)).
 fn group_name(groups: &str, gid: u32) -> Option<String> {
-    let mut fields = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let mut fields = groups
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
     let found = fields.find(|fields| fields.get(2).is_some_and(|id| **id == gid.to_string()));
     found.map(|fields| fields[0].to_owned())
 }
@@ -149,10 +162,19 @@ mod tests {
     #[test]
     fn every_trouble_has_a_remedy() {
         for device in [Device::Absent, Device::Forbidden, Device::Broken] {
-            let kvm = Kvm { kind: Kind::None, device };
-            assert!(kvm.remedy().is_some_and(|remedy| remedy.contains('`') || !remedy.is_empty()));
+            let kvm = Kvm {
+                kind: Kind::None,
+                device,
+            };
+            assert!(
+                kvm.remedy()
+                    .is_some_and(|remedy| remedy.contains('`') || !remedy.is_empty())
+            );
         }
-        let kvm = Kvm { kind: Kind::Hardware, device: Device::Usable };
+        let kvm = Kvm {
+            kind: Kind::Hardware,
+            device: Device::Usable,
+        };
         assert_eq!(kvm.remedy(), None);
     }
 }
