@@ -142,7 +142,7 @@ impl Builder {
             None => random()?,
         };
         let box_size = self.image.as_ref().map_or(0, |image| image.len);
-        let memory = Memory::new(self.ram, self.kernel.bytes(), self.image)?;
+        let memory = Memory::new(self.ram, self.kernel.mapped(), self.image)?;
         let memory = Arc::new(memory);
         timeline.mark("memory mapped");
         let content = Content {

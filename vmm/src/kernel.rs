@@ -95,6 +95,12 @@ impl Kernel {
         &self.header
     }
 
+    /// The image, if part of it is mapped into the guest as it is.
+    pub(crate) fn mapped(&self) -> Option<&'static [u8]> {
+        let mapped = self.segments.iter().any(|segment| !segment.in_ram);
+        mapped.then_some(self.bytes)
+    }
+
     /// What the file gives of a segment.
     pub(crate) fn content(&self, segment: &Segment) -> &'static [u8] {
         // Checked when the segment was read.
@@ -222,4 +228,133 @@ fn header(bytes: &[u8], segments: &[Segment]) -> Result<KernelHeader, KernelErro
         return bad(format!("its trap stub {at:#x} is not in the ring-0 pages"));
     }
     Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unicell_guest_abi::boot::KernelHeader;
+    use unicell_guest_abi::cpu::VECTORS;
+    use unicell_guest_abi::layout::{KERNEL_BASE, KERNEL_LIMIT, PAGE_SIZE};
+
+    const PAGE: usize = PAGE_SIZE as usize;
+    /// Offsets of the second program header's fields in the file.
+    const SECOND: usize = 64 + 56;
+
+    /// A kernel of two segments: header, code and stubs in three pages, one page of data.
+    fn image() -> Vec<u8> {
+        let file = Elf64_Ehdr {
+            e_ident: *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0",
+            e_type: elf::ET_EXEC,
+            e_machine: elf::EM_X86_64,
+            e_phoff: 64,
+            e_phentsize: 56,
+            e_phnum: 2,
+            ..Default::default()
+        };
+        let segment = |flags, offset, vaddr, file_size, mem_size| Elf64_Phdr {
+            p_type: elf::PT_LOAD,
+            p_flags: flags,
+            p_offset: offset,
+            p_vaddr: vaddr,
+            p_paddr: vaddr,
+            p_filesz: file_size,
+            p_memsz: mem_size,
+            p_align: PAGE_SIZE,
+        };
+        let code = segment(5, PAGE_SIZE, KERNEL_BASE, 3 * PAGE_SIZE, 3 * PAGE_SIZE);
+        let data = segment(6, 4 * PAGE_SIZE, KERNEL_BASE + 3 * PAGE_SIZE, 8, PAGE_SIZE);
+        let stubs = KERNEL_BASE + 2 * PAGE_SIZE;
+        let header = KernelHeader {
+            magic: KERNEL_MAGIC,
+            abi: ABI_VERSION,
+            reserved: 0,
+            entry: KERNEL_BASE + PAGE_SIZE,
+            syscall: KERNEL_BASE + PAGE_SIZE + 8,
+            vectors: [stubs; VECTORS],
+            ring0: [stubs, stubs + PAGE_SIZE],
+        };
+        let mut bytes = [file.as_slice(), code.as_slice(), data.as_slice()].concat();
+        bytes.resize(PAGE, 0);
+        bytes.extend(Abi(header).as_slice());
+        bytes.resize(5 * PAGE, 0);
+        bytes
+    }
+
+    fn aligned(bytes: &[u8]) -> &'static [u8] {
+        let space = vec![0; bytes.len() + PAGE].leak();
+        let start = space.as_ptr().align_offset(PAGE);
+        space[start..start + bytes.len()].copy_from_slice(bytes);
+        &space[start..start + bytes.len()]
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Kernel, KernelError> {
+        Kernel::from_static(aligned(bytes))
+    }
+
+    #[test]
+    fn a_sound_kernel_is_taken() {
+        let kernel = parse(&image()).unwrap();
+        assert_eq!(kernel.segments().len(), 2);
+        assert_eq!(kernel.segments()[1].mem_size, PAGE_SIZE);
+        assert!(kernel.segments()[1].in_ram && !kernel.segments()[0].in_ram);
+        assert!(kernel.mapped().is_some());
+    }
+
+    #[test]
+    fn a_kernel_that_is_wholly_copied_is_not_mapped() {
+        let mut bytes = image();
+        bytes[64 + 4..64 + 8].copy_from_slice(&(5 | SEGMENT_IN_RAM).to_le_bytes());
+        assert!(parse(&bytes).unwrap().mapped().is_none());
+    }
+
+    #[test]
+    fn each_mistake_is_one_sentence() {
+        let header = PAGE;
+        let ring0 = header + 32 + 8 * VECTORS;
+        let long = |value: u64| value.to_le_bytes().to_vec();
+        let cases: [(usize, Vec<u8>, &str); 17] = [
+            (0, vec![0], "no ELF file"),
+            (18, vec![3], "no ELF file"),
+            (16, vec![3], "no static executable"),
+            (32, long(u64::MAX), "program headers are cut off"),
+            (64, vec![0], "out of place|not where its segments begin"),
+            (64 + 4, vec![7], "writable and executable"),
+            (64 + 16, long(KERNEL_BASE - PAGE_SIZE), "out of place"),
+            (SECOND + 16, long(KERNEL_LIMIT), "out of place"),
+            (SECOND + 16, long(KERNEL_BASE), "out of place"),
+            (
+                SECOND + 16,
+                long(KERNEL_BASE + 3 * PAGE_SIZE + 8),
+                "not aligned",
+            ),
+            (SECOND + 8, long(!0xfff), "cut off"),
+            (SECOND + 4, vec![4], "not in the file"),
+            (header, vec![0], "not that of a kernel"),
+            (header + 8, vec![99], "it speaks ABI 99"),
+            (header + 16, long(KERNEL_BASE + 2 * PAGE_SIZE), "its entry"),
+            (header + 32, long(KERNEL_BASE), "its trap stub"),
+            (ring0, long(KERNEL_BASE + 3 * PAGE_SIZE), "no pages of code"),
+        ];
+        for (at, change, sentence) in cases {
+            let mut bytes = image();
+            bytes[at..at + change.len()].copy_from_slice(&change);
+            let Err(error) = parse(&bytes) else {
+                panic!("a change at {at} went unnoticed");
+            };
+            let told = sentence
+                .split('|')
+                .any(|part| error.to_string().contains(part));
+            assert!(told, "{at}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_cut_anywhere_is_refused() {
+        let bytes = image();
+        // The last page of the file holds eight bytes of data and is padding after that.
+        for end in (0..4 * PAGE + 8).step_by(61) {
+            assert!(parse(&bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
 }

@@ -75,6 +75,14 @@ pub enum MemoryError {
     /// The box image is at an offset that cannot be mapped.
     #[error("a box image at offset {0} of its file: it must be a multiple of the page size")]
     BoxOffset(u64),
+    /// The file is shorter than the image in it.
+    #[error("a box image that ends at byte {end} of a file of {len} bytes")]
+    BoxCut {
+        /// Where the image would end.
+        end: u64,
+        /// The length of the file.
+        len: u64,
+    },
     /// The host refused a mapping.
     #[error("the host cannot map {what}")]
     Map {
@@ -119,10 +127,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Maps `ram` bytes of RAM and the images. `kernel` is page-aligned.
+    /// Maps `ram` bytes of RAM and the images, of which `kernel` is in memory already, at a page.
+    /// Each slot costs a wait for the kernel's readers of the slots: what is not needed gets none.
     pub(crate) fn new(
         ram: u64,
-        kernel: &'static [u8],
+        kernel: Option<&'static [u8]>,
         image: Option<BoxImage>,
     ) -> Result<Self, MemoryError> {
         let in_range = (layout::RAM_MIN..=layout::RAM_MAX).contains(&ram);
@@ -130,15 +139,13 @@ impl Memory {
             return Err(MemoryError::Size(ram));
         }
         let ram = Arc::new(region(layout::RAM_GPA, map_ram(ram)?));
-        let mut slots = vec![
-            slot(&ram, false),
-            Slot {
-                gpa: layout::KERNEL_GPA,
-                len: (kernel.len() as u64).next_multiple_of(layout::PAGE_SIZE),
-                host: kernel.as_ptr() as u64,
-                read_only: true,
-            },
-        ];
+        let mut slots = vec![slot(&ram, false)];
+        slots.extend(kernel.map(|kernel| Slot {
+            gpa: layout::KERNEL_GPA,
+            len: (kernel.len() as u64).next_multiple_of(layout::PAGE_SIZE),
+            host: kernel.as_ptr() as u64,
+            read_only: true,
+        }));
         let mut regions = vec![Arc::clone(&ram)];
         if let Some(image) = image {
             let mapping = region(layout::BOX_GPA, map_box(image)?);
@@ -236,6 +243,12 @@ fn map_box(image: BoxImage) -> Result<MmapRegion, MemoryError> {
     if !image.offset.is_multiple_of(layout::PAGE_SIZE) {
         return Err(MemoryError::BoxOffset(image.offset));
     }
+    // A page beyond the end of the file would be there, and kill whoever touches it.
+    let len = image.file.metadata().map_or(0, |metadata| metadata.len());
+    let end = image.offset.saturating_add(image.len);
+    if end > len {
+        return Err(MemoryError::BoxCut { end, len });
+    }
     MmapRegionBuilder::new(image.len.next_multiple_of(layout::PAGE_SIZE) as usize)
         .with_mmap_prot(libc::PROT_READ)
         .with_mmap_flags(libc::MAP_SHARED | libc::MAP_NORESERVE)
@@ -278,5 +291,47 @@ pub(crate) fn map_file(file: &File) -> std::io::Result<&'static [u8]> {
             0,
         )?;
         Ok(std::slice::from_raw_parts(address.cast(), len))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(offset: u64, len: u64) -> BoxImage {
+        let file = File::open("/proc/self/exe").unwrap();
+        BoxImage { file, offset, len }
+    }
+
+    fn refused(ram: u64, image: Option<BoxImage>) -> String {
+        let Err(error) = Memory::new(ram, None, image) else {
+            panic!("it was mapped");
+        };
+        error.to_string()
+    }
+
+    #[test]
+    fn slots_are_what_was_asked_for() {
+        let memory = Memory::new(16 << 20, None, Some(image(4096, 5000))).unwrap();
+        let [ram, image] = memory.slots() else {
+            panic!("{:?}", memory.slots());
+        };
+        assert_eq!((ram.gpa, ram.len, ram.read_only), (0, 16 << 20, false));
+        let expected = (layout::BOX_GPA, 8192, true);
+        assert_eq!((image.gpa, image.len, image.read_only), expected);
+    }
+
+    #[test]
+    fn memory_that_does_not_fit_is_refused() {
+        assert!(refused(layout::RAM_MIN - layout::RAM_GRANULE, None).contains("bytes of RAM"));
+        assert!(refused(layout::RAM_MIN + 4096, None).contains("multiple"));
+        assert!(refused(layout::RAM_MAX * 2, None).contains("bytes of RAM"));
+        let min = layout::RAM_MIN;
+        assert!(refused(min, Some(image(0, 0))).contains("0 bytes"));
+        assert!(refused(min, Some(image(100, 10))).contains("offset 100"));
+        assert!(refused(min, Some(image(0, layout::BOX_MAX + 1))).contains("the most is"));
+        assert!(refused(min, Some(image(4096, layout::BOX_MAX))).contains("ends at byte"));
+        let last_page = !4095;
+        assert!(refused(min, Some(image(last_page, 8192))).contains("ends at byte"));
     }
 }

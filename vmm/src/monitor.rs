@@ -206,3 +206,79 @@ impl Monitor {
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::thread;
+    use unicell_guest_abi::platform::NEVER;
+
+    #[test]
+    fn news_that_comes_first_makes_the_park_short() {
+        let monitor = Monitor::new().unwrap();
+        monitor.news();
+        monitor.park(NEVER);
+        assert!(!monitor.has_news(), "it was delivered");
+    }
+
+    #[test]
+    fn news_that_the_kernel_was_only_told_of_makes_the_park_short() {
+        let monitor = Monitor::new().unwrap();
+        monitor.news();
+        assert!(monitor.wants_preemption());
+        // The kernel may have looked at its rings already, and miss them when it parks.
+        monitor.told();
+        monitor.park(NEVER);
+    }
+
+    #[test]
+    fn news_that_interrupted_the_program_is_delivered() {
+        let monitor = Monitor::new().unwrap();
+        monitor.news();
+        monitor.interrupted();
+        assert!(!monitor.wants_preemption());
+        let soon = crate::clock::monotonic_ns() + 1_000_000;
+        monitor.park(soon);
+        assert!(crate::clock::monotonic_ns() >= soon);
+    }
+
+    #[test]
+    fn whoever_parks_is_woken_by_each_of_many() {
+        // Each round is a race between one who parks and one who has news.
+        let monitor = Arc::new(Monitor::new().unwrap());
+        let rounds = Arc::new(AtomicU64::new(0));
+        let sender = {
+            let (monitor, rounds) = (Arc::clone(&monitor), Arc::clone(&rounds));
+            thread::spawn(move || {
+                for round in 1..=20_000 {
+                    rounds.store(round, Ordering::SeqCst);
+                    monitor.news();
+                    while rounds.load(Ordering::SeqCst) == round {
+                        thread::yield_now();
+                    }
+                }
+            })
+        };
+        let mut seen = 0;
+        while seen < 20_000 {
+            let round = rounds.load(Ordering::SeqCst);
+            if round == seen || round == u64::MAX {
+                monitor.park(NEVER);
+                continue;
+            }
+            seen = round;
+            rounds.store(u64::MAX, Ordering::SeqCst);
+        }
+        sender.join().unwrap();
+    }
+
+    #[test]
+    fn the_first_order_to_stop_stays() {
+        let monitor = Monitor::new().unwrap();
+        assert_eq!(monitor.stopped(), None);
+        monitor.stop(Stop::TimedOut);
+        monitor.stop(Stop::Asked);
+        assert_eq!(monitor.stopped(), Some(Stop::TimedOut));
+    }
+}

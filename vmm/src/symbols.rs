@@ -1,6 +1,7 @@
 //! Names for addresses in the kernel, from its symbol table. Read only after a crash.
 
 use linux_loader::elf::{self, Elf64_Shdr, Elf64_Sym};
+use unicell_guest_abi::layout::PAGE_SIZE;
 
 use crate::kernel::{file_header, object, part};
 use crate::memory::Abi;
@@ -45,7 +46,12 @@ impl Symbols {
         }
         let symbol = found?;
         let offset = address - symbol.st_value;
-        if symbol.st_size != 0 && offset >= symbol.st_size {
+        // Labels in assembly have no size.
+        let size = match symbol.st_size {
+            0 => PAGE_SIZE,
+            size => size,
+        };
+        if offset >= size {
             return None;
         }
         let name = strings.get(symbol.st_name as usize..)?;
@@ -72,5 +78,38 @@ impl Symbols {
             part(self.image, symbols.sh_offset, symbols.sh_size)?,
             part(self.image, strings.sh_offset, strings.sh_size)?,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, reason = "the linker knows where this program begins")]
+
+    use super::*;
+
+    #[inline(never)]
+    fn a_function_to_be_found() -> u64 {
+        std::hint::black_box(7)
+    }
+
+    #[test]
+    fn an_address_in_a_function_has_its_name() {
+        unsafe extern "C" {
+            static __ehdr_start: u8;
+        }
+        assert_eq!(a_function_to_be_found(), 7);
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let symbols = Symbols::of(crate::memory::map_file(&file).unwrap());
+        // This program is linked at zero and was loaded elsewhere.
+        let start = (&raw const __ehdr_start) as u64;
+        let address = a_function_to_be_found as *const () as u64 - start;
+        let name = symbols.name(address + 1);
+        assert!(name.ends_with("a_function_to_be_found+0x1"), "{name}");
+        assert_eq!(symbols.name(u64::MAX), "0xffffffffffffffff");
+    }
+
+    #[test]
+    fn a_file_without_symbols_gives_addresses() {
+        assert_eq!(Symbols::of(b"\x7fELF").name(16), "0x0000000000000010");
     }
 }

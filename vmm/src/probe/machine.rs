@@ -40,7 +40,7 @@ impl Machine {
         /// Time-stamp disable (SDM vol. 3, 2.5).
         const CR4_TSD: u64 = 1 << 2;
         let header = header();
-        let memory = Memory::new(layout::RAM_MIN, code(), None).map_err(BuildError::from)?;
+        let memory = Memory::new(layout::RAM_MIN, Some(code()), None).map_err(BuildError::from)?;
         load(&memory)?;
         let vm = kvm.create_vm().map_err(kvm::failed("KVM_CREATE_VM"))?;
         let vcpu = vm.create_vcpu(0).map_err(kvm::failed("KVM_CREATE_VCPU"))?;
