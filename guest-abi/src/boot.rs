@@ -60,6 +60,13 @@ pub struct BootInfo {
     pub init_gpa: u64,
     /// Bytes of the init block.
     pub init_size: u64,
+    /// XCR0: the components of extended state that are on.
+    pub xstate_mask: u64,
+    /// Bytes that XSAVE writes for them, in the standard format (CPUID leaf 0xD). Told, because
+    /// asking costs an exit for each component.
+    pub xstate_size: u32,
+    /// CPUID leaf 1, EDX, which a program finds in its auxiliary vector.
+    pub features: u32,
     /// Randomness for the kernel's generator, from the host (or a seed, in reproducible runs).
     pub seed: [u8; 32],
 }
@@ -74,5 +81,5 @@ pub mod flags {
 
 const _: () = {
     assert!(size_of::<KernelHeader>() == 32 + 8 * VECTORS + 16);
-    assert!(size_of::<BootInfo>() == 96);
+    assert!(size_of::<BootInfo>() == 112);
 };

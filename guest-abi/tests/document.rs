@@ -1,6 +1,6 @@
 //! `docs/guest-abi.md` names everything that is public in this crate, and nothing that is not.
-
 #![allow(clippy::unwrap_used, reason = "a test says no more than a panic does")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

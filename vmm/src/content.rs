@@ -1,12 +1,13 @@
 //! What lies in RAM when the kernel is entered.
 
+use kvm_bindings::CpuId;
 use unicell_guest_abi::ABI_VERSION;
 use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo};
 use unicell_guest_abi::layout::{self, HUGE_PAGE_SIZE, PAGE_SIZE};
 use unicell_guest_abi::platform::{NEVER, Shared};
 use vm_memory::GuestMemoryError;
 
-use crate::cpu;
+use crate::cpu::{self, cpuid};
 use crate::kernel::{Kernel, Segment};
 use crate::memory::{Memory, MemoryError};
 use crate::tables::{Access, Tables};
@@ -29,7 +30,7 @@ pub(crate) struct Content {
 
 impl Content {
     /// Puts everything in its place.
-    pub(crate) fn put(&self, memory: &Memory) -> Result<(), MemoryError> {
+    pub(crate) fn put(&self, memory: &Memory, cpuid: &CpuId) -> Result<(), MemoryError> {
         let (tables, data) = tables(&self.kernel, self.ram, self.box_size);
         let segments = self.kernel.segments().iter().filter(|s| s.in_ram);
         let init = data + segments.map(Segment::pages_size).sum::<u64>();
@@ -49,6 +50,9 @@ impl Content {
             box_size: self.box_size,
             init_gpa: init,
             init_size,
+            xstate_mask: cpuid::xcr0(cpuid),
+            xstate_size: cpuid::xstate_size(cpuid),
+            features: cpuid::leaf(cpuid, 1, 0).map_or(0, |leaf| leaf.edx),
             seed: self.seed,
         };
         let put = || {

@@ -64,6 +64,6 @@ impl Helper {
 /// while both want the map of this process' memory.
 fn prepare(kvm: &Kvm, content: &Content, memory: &Memory) -> Result<CpuId, BuildError> {
     let cpuid = kvm::features(kvm)?;
-    content.put(memory)?;
+    content.put(memory, &cpuid)?;
     Ok(cpuid)
 }

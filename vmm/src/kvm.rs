@@ -145,15 +145,15 @@ pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, KvmError> {
 /// Gives the guest these CPU features, and the extended state to go with them.
 pub(crate) fn set_features(vcpu: &VcpuFd, cpuid: &CpuId) -> Result<(), KvmError> {
     vcpu.set_cpuid2(cpuid).map_err(failed("KVM_SET_CPUID2"))?;
-    let mut entries = cpuid.as_slice().iter();
-    let Some(state) = entries.find(|entry| entry.function == 0xd && entry.index == 0) else {
+    let xcr0 = cpuid::xcr0(cpuid);
+    if xcr0 == 0 {
         return Ok(());
-    };
+    }
     let mut xcrs = kvm_xcrs {
         nr_xcrs: 1,
         ..Default::default()
     };
-    xcrs.xcrs[0].value = u64::from(state.eax) | u64::from(state.edx) << 32;
+    xcrs.xcrs[0].value = xcr0;
     vcpu.set_xcrs(&xcrs).map_err(failed("KVM_SET_XCRS"))
 }
 

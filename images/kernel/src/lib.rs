@@ -47,7 +47,8 @@ pub(crate) fn main(boot: &BootInfo) -> ! {
     memory::frames::init(boot);
     memory::paging::init(boot);
     memory::image::init(boot.box_size);
-    arch::xstate::init();
+    arch::xstate::init(boot);
+    exec::init(boot.features);
     random::init(&boot.seed);
     syscall::trace::init(boot.flags & flags::TRACE != 0);
     task::start::first_program(memory::init_block(boot))

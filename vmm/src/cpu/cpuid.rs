@@ -103,3 +103,24 @@ fn entry(function: u32, index: u32, numbered: bool) -> kvm_cpuid_entry2 {
         ..Default::default()
     }
 }
+
+/// A leaf of a table.
+pub(crate) fn leaf(cpuid: &CpuId, function: u32, index: u32) -> Option<kvm_cpuid_entry2> {
+    let is_it = |entry: &&kvm_cpuid_entry2| entry.function == function && entry.index == index;
+    cpuid.as_slice().iter().find(is_it).copied()
+}
+
+/// The components of extended state that a guest with these features has: all that there are.
+pub(crate) fn xcr0(cpuid: &CpuId) -> u64 {
+    leaf(cpuid, EXTENDED_STATE, 0).map_or(0, |leaf| u64::from(leaf.eax) | u64::from(leaf.edx) << 32)
+}
+
+/// Bytes of their state in XSAVE's standard format: the end of the last (SDM vol. 1, 13.4.2).
+pub(crate) fn xstate_size(cpuid: &CpuId) -> u32 {
+    /// The legacy region and the header.
+    const LEAST: u32 = 576;
+    let components = (2..63).filter(|bit| xcr0(cpuid) & 1 << bit != 0);
+    let ends = components.filter_map(|component| leaf(cpuid, EXTENDED_STATE, component));
+    ends.map(|leaf| leaf.eax.saturating_add(leaf.ebx))
+        .fold(LEAST, u32::max)
+}

@@ -33,25 +33,6 @@ pub fn set_gs_base(base: u64) {
     unsafe { asm!("wrgsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) }
 }
 
-/// CPUID: EAX, EBX, ECX, EDX.
-#[must_use]
-pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
-    let result = core::arch::x86_64::__cpuid_count(leaf, subleaf);
-    [result.eax, result.ebx, result.ecx, result.edx]
-}
-
-/// XCR0: the extended state that is on.
-#[must_use]
-pub fn xcr0() -> u64 {
-    let (low, high): (u32, u32);
-    // SAFETY: CR4.OSXSAVE is set by the VMM.
-    unsafe {
-        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high,
-            options(nomem, nostack, preserves_flags));
-    }
-    u64::from(high) << 32 | u64::from(low)
-}
-
 /// RBP, the head of the chain of frames.
 #[must_use]
 #[inline(always)]
@@ -60,4 +41,11 @@ pub fn base_pointer() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rbp", out(reg) base, options(nomem, nostack, preserves_flags)) }
     base
+}
+
+/// CPUID: EAX, EBX, ECX, EDX. An exit on most hosts: never on the way to a program's start.
+#[must_use]
+pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+    let result = core::arch::x86_64::__cpuid_count(leaf, subleaf);
+    [result.eax, result.ebx, result.ecx, result.edx]
 }

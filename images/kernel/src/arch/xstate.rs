@@ -11,8 +11,9 @@ use core::arch::asm;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::{Frame, cpu};
+use super::Frame;
 use crate::errno::{Errno, Result};
+use unicell_guest_abi::boot::BootInfo;
 
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 static MASK: AtomicU64 = AtomicU64::new(0);
@@ -27,19 +28,10 @@ const COMPONENTS: usize = 512;
 /// x87 and SSE.
 const LEGACY: u64 = 3;
 
-/// Finds out the size: the end of the last component that is on. Called once.
-pub fn init() {
-    let mask = cpu::xcr0();
-    let components = (2..63).filter(|bit| mask & 1 << bit != 0);
-    let end = |component| {
-        let [size, offset, ..] = cpu::cpuid(0xd, component);
-        (size + offset) as usize
-    };
-    MASK.store(mask, Ordering::Relaxed);
-    SIZE.store(
-        components.map(end).fold(STANDARD, usize::max),
-        Ordering::Relaxed,
-    );
+/// Takes what the VMM tells. Called once.
+pub fn init(boot: &BootInfo) {
+    MASK.store(boot.xstate_mask, Ordering::Relaxed);
+    SIZE.store((boot.xstate_size as usize).max(STANDARD), Ordering::Relaxed);
 }
 
 /// Bytes of a saved state.

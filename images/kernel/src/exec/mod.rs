@@ -7,6 +7,7 @@ mod stack;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::errno::Errno;
 use crate::fs::{self, Program};
@@ -19,6 +20,14 @@ use elf::Elf;
 const SCRIPTS_MAX: usize = 4;
 /// Bytes at the start of a file that decide what it is.
 const HEAD: usize = 4096;
+
+/// CPUID leaf 1, EDX.
+static FEATURES: AtomicU32 = AtomicU32::new(0);
+
+/// Takes what a program's auxiliary vector says of the processor. Called once.
+pub fn init(features: u32) {
+    FEATURES.store(features, Ordering::Relaxed);
+}
 
 /// Why a program could not be loaded.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! The first stack: arguments, environment, auxiliary vector, as the x86-64 ABI lays them out.
 
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::auxvec as at;
 
 use super::elf::{Elf, PROGRAM_HEADER};
 use super::image::Image;
-use crate::arch::{cpu, xstate};
+use crate::arch::xstate;
 use crate::errno::{Errno, Result};
 use crate::memory::{PAGE_SIZE, user};
 use crate::mm::Space;
@@ -122,7 +123,7 @@ fn vector(
         elf,
         interpreter_base,
     } = auxiliary;
-    let hwcap = u64::from(cpu::cpuid(1, 0)[3]);
+    let hwcap = u64::from(super::FEATURES.load(Ordering::Relaxed));
     let pairs = [
         (at::AT_HWCAP, hwcap),
         (at::AT_PAGESZ, PAGE_SIZE),

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use core::mem::ManuallyDrop;
+use core::ops::Range;
 
 use unicell_guest_abi::boot::BootInfo;
 use unicell_guest_abi::layout::{DIRECT_MAP, HUGE_PAGE_SIZE, PAGE_SIZE, RAM_MAX};
@@ -17,6 +18,9 @@ use crate::sync::Mutex;
 
 const HUGE_FRAMES: u64 = HUGE_PAGE_SIZE / PAGE_SIZE;
 const NONE: u32 = u32::MAX;
+/// Frames before the table of frames: what the kernel takes first lies together, where the VMM has
+/// made memory present, however long the table is.
+const BEFORE_TABLE: u64 = 112;
 
 /// What is known of one frame.
 #[derive(Clone, Copy)]
@@ -31,13 +35,12 @@ struct Info {
 struct Frames {
     /// Guest-physical address of the table of [`Info`].
     table: u64,
-    /// Frame numbers never handed out singly: `low..high`, taken from both ends.
-    low: u64,
-    high: u64,
-    /// Whether `low..` is known to be zero: true until a used block is broken up.
+    /// Frames that single ones and runs are taken from.
+    low: Range<u64>,
+    /// Whether those are known to be zero: true until a used block is broken up.
     low_is_zero: bool,
-    /// End of the part that `low` may grow to before it must take another block.
-    low_end: u64,
+    /// Frames that nobody has touched yet.
+    fresh: Range<u64>,
     free: u32,
     free_huge: u32,
     total: u64,
@@ -46,10 +49,9 @@ struct Frames {
 
 static FRAMES: Mutex<Frames> = Mutex::new(Frames {
     table: 0,
-    low: 0,
-    high: 0,
+    low: 0..0,
     low_is_zero: true,
-    low_end: 0,
+    fresh: 0..0,
     free: NONE,
     free_huge: NONE,
     total: 0,
@@ -66,13 +68,14 @@ pub(super) fn pointer(gpa: u64) -> *mut u8 {
 pub fn init(boot: &BootInfo) {
     let frames = boot.ram_size / PAGE_SIZE;
     let table_pages = (frames * size_of::<Info>() as u64).div_ceil(PAGE_SIZE);
+    let first = boot.free_start / PAGE_SIZE;
+    let table = (first + BEFORE_TABLE).min(frames - table_pages);
     let mut all = FRAMES.lock();
-    all.table = boot.free_start;
-    all.low = boot.free_start / PAGE_SIZE + table_pages;
-    all.high = frames & !(HUGE_FRAMES - 1);
-    all.low_end = all.high;
+    all.table = table * PAGE_SIZE;
+    all.low = first..table;
+    all.fresh = table + table_pages..frames;
     all.total = frames;
-    all.used = all.low;
+    all.used = first + table_pages;
 }
 
 /// Frames in all, and frames in use.
@@ -126,17 +129,29 @@ impl Frames {
         });
     }
 
+    /// Makes `low` hold frames again: a block's worth of fresh ones, or a used block.
+    fn refill(&mut self) -> Option<()> {
+        if self.fresh.is_empty() {
+            let block = self.pop(true)?;
+            (self.low, self.low_is_zero) = (block..block + HUGE_FRAMES, false);
+        } else {
+            let boundary = (self.fresh.start + 1).next_multiple_of(HUGE_FRAMES);
+            let end = boundary.min(self.fresh.end);
+            (self.low, self.low_is_zero) = (self.fresh.start..end, true);
+            self.fresh.start = end;
+        }
+        Some(())
+    }
+
     /// A single frame and whether it is known to be zero.
     fn take(&mut self) -> Option<(u64, bool)> {
         let taken = if let Some(frame) = self.pop(false) {
             (frame, false)
         } else {
-            if self.low >= self.low_end {
-                let block = self.pop(true)?;
-                (self.low, self.low_end, self.low_is_zero) = (block, block + HUGE_FRAMES, false);
+            if self.low.is_empty() {
+                self.refill()?;
             }
-            self.low += 1;
-            (self.low - 1, self.low_is_zero)
+            (self.low.next()?, self.low_is_zero)
         };
         self.count(1);
         Some(taken)
@@ -147,14 +162,13 @@ impl Frames {
         let taken = if let Some(block) = self.pop(true) {
             (block, false)
         } else {
-            // Fresh blocks come from the top of the untouched part, while there is one.
-            let fresh = self.low_is_zero && self.low + HUGE_FRAMES <= self.high;
-            if !fresh {
+            // RAM is whole blocks, so that the last of the fresh ones is aligned, if it is whole.
+            let block = self.fresh.end.checked_sub(HUGE_FRAMES)?;
+            if block < self.fresh.start {
                 return None;
             }
-            self.high -= HUGE_FRAMES;
-            self.low_end = self.high;
-            (self.high, true)
+            self.fresh.end = block;
+            (block, true)
         };
         self.count(HUGE_FRAMES as i64);
         Some(taken)
@@ -162,18 +176,26 @@ impl Frames {
 
     /// Frames in a row, for the kernel's heap. Not counted by reference.
     fn take_run(&mut self, count: u64) -> Option<u64> {
-        if self.low + count > self.low_end {
-            if count > HUGE_FRAMES {
+        let fresh = self.fresh.end - self.fresh.start;
+        if count > HUGE_FRAMES {
+            // Longer than what `low` can ever hold.
+            let start = self.fresh.start;
+            self.fresh.start = (fresh >= count).then_some(start + count)?;
+            self.count(count as i64);
+            return Some(start);
+        }
+        while self.low.end - self.low.start < count {
+            let rest = core::mem::take(&mut self.low);
+            if self.refill().is_none() {
+                self.low = rest;
                 return None;
             }
-            let block = self.pop(true)?;
-            for frame in self.low..self.low_end {
+            for frame in rest {
                 self.push(frame, false);
             }
-            (self.low, self.low_end, self.low_is_zero) = (block, block + HUGE_FRAMES, false);
         }
-        let run = self.low;
-        self.low += count;
+        let run = self.low.start;
+        self.low.start += count;
         self.count(count as i64);
         Some(run)
     }

@@ -221,7 +221,11 @@ impl Tables {
                 return Ok(slot);
             }
             if slot.load(Ordering::Relaxed) & FILLED == 0 {
-                slot.store(Frame::zeroed()?.into_raw() | TABLE, Ordering::Relaxed);
+                let table = Frame::zeroed()?.into_raw();
+                // Written before it is read: a fresh page that is read first is mapped read-only,
+                // and faults a second time when it is written.
+                self::slot(table, 0).store(0, Ordering::Relaxed);
+                slot.store(table | TABLE, Ordering::Relaxed);
             } else {
                 break_up(slot)?;
             }
