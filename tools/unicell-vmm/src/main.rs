@@ -19,7 +19,8 @@ use unicell_vmm::{
 
 fn main() {
     let status = match serve() {
-        Ok(()) => 0,
+        // A node that is gone, before the start or at the end, has been told all that it wants.
+        Ok(()) | Err(LinkError::Closed) => 0,
         Err(error) => {
             eprintln!("unicell-vmm: {error}");
             1

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 
 use unicell_guest_abi::exit::ExitKind;
@@ -18,6 +18,20 @@ use crate::failure::{Failure, Result};
 static PROCESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicell-vmm"));
 const PROCESS_HASH: &str = env!("UNICELL_VMM_HASH");
 
+/// A process that waits to become an instance.
+pub(crate) struct Waiting {
+    node: NodeEnd,
+    child: Child,
+}
+
+/// Starts a process that waits to become an instance, so that it is ready when we are.
+pub(crate) fn spawn(cache: Option<&Cache>) -> Result<Waiting> {
+    let process = cache::executable(cache, PROCESS_HASH, PROCESS).map_err(Failure::internal)?;
+    let command = Command::new(format!("/proc/self/fd/{}", process.as_raw_fd()));
+    let (node, child) = NodeEnd::spawn(command).map_err(Failure::internal)?;
+    Ok(Waiting { node, child })
+}
+
 /// What is to be run.
 pub(crate) struct Start<'a> {
     pub(crate) package: &'a Package,
@@ -30,7 +44,7 @@ pub(crate) struct Start<'a> {
 }
 
 /// Runs an instance to its end. The program has our standard input, output and error.
-pub(crate) fn run(start: Start<'_>, cache: Option<&Cache>) -> Result<Outcome> {
+pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
     let image = BoxImage {
         file: start
             .package
@@ -56,9 +70,10 @@ pub(crate) fn run(start: Start<'_>, cache: Option<&Cache>) -> Result<Outcome> {
         stderr: own(io::stderr().as_fd().try_clone_to_owned())?,
         log: own(io::stderr().as_fd().try_clone_to_owned())?,
     };
-    let process = cache::executable(cache, PROCESS_HASH, PROCESS).map_err(Failure::internal)?;
-    let command = Command::new(format!("/proc/self/fd/{}", process.as_raw_fd()));
-    let (node, mut child) = NodeEnd::spawn(command, &link_start).map_err(Failure::internal)?;
+    let Waiting { node, mut child } = process;
+    if let Err(error) = node.start(&link_start) {
+        return Err(explain_loss(&error, &mut child));
+    }
     // What only the instance should hold is given up: a reader of its output sees the end.
     drop(link_start);
     let outcome = loop {
@@ -71,7 +86,7 @@ pub(crate) fn run(start: Start<'_>, cache: Option<&Cache>) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn explain_loss(error: &LinkError, child: &mut std::process::Child) -> Failure {
+fn explain_loss(error: &LinkError, child: &mut Child) -> Failure {
     match child.wait() {
         Ok(status) if !status.success() => {
             Failure::internal(format!("the instance's process ended early: {status}"))

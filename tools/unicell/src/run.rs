@@ -23,6 +23,7 @@ use crate::stats;
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let since = monotonic_ns();
     let cache = Cache::open();
+    let process = instance::spawn(cache.as_ref())?;
     let overrides = arguments.overriding.overrides(&arguments.args);
     let (package, manifest) = open(&arguments.source, overrides, cache.as_ref())?;
     let start = Start {
@@ -33,7 +34,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         timeout: arguments.timeout,
         since,
     };
-    let outcome = instance::run(start, cache.as_ref())?;
+    let outcome = instance::run(process, start)?;
     if arguments.stats {
         stats::show(&outcome.stats);
     }

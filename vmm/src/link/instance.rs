@@ -77,8 +77,11 @@ impl InstanceEnd {
     ///
     /// The link failed.
     pub fn send(&self, message: &Message) -> Result<(), LinkError> {
-        send(&*self.0, &message.encode()?, SendFlags::NOSIGNAL)?;
-        Ok(())
+        match send(&*self.0, &message.encode()?, SendFlags::NOSIGNAL) {
+            Ok(_) => Ok(()),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(LinkError::Closed),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Whether the node wants the instance to stop, or is gone.

@@ -20,16 +20,15 @@ use super::{FRAME_MAX, LinkError, Message, Start};
 pub struct NodeEnd(OwnedFd);
 
 impl NodeEnd {
-    /// Starts an instance in a process of its own. `command` names the program and its
-    /// environment; its standard input becomes the link.
+    /// Starts the process of an instance, which waits for [`NodeEnd::start`]: the sooner it is
+    /// spawned, the more it has done by then. `command` names the program and its environment; its
+    /// standard input becomes the link.
     ///
     /// # Errors
     ///
     /// The process cannot be started.
-    pub fn spawn(mut command: Command, start: &Start) -> Result<(Self, Child), LinkError> {
+    pub fn spawn(mut command: Command) -> Result<(Self, Child), LinkError> {
         let (node, instance) = Self::pair()?;
-        // Sent before there is a reader, so that the process finds it without waiting.
-        node.start(start)?;
         let child = command.stdin(instance).spawn().map_err(LinkError::Spawn)?;
         Ok((node, child))
     }
