@@ -2,6 +2,7 @@
 
 mod area;
 mod fault;
+mod map;
 mod pages;
 mod space;
 
