@@ -10,17 +10,29 @@ use unicell_tests::hosts::{HOST_VARIABLE, Host};
 use crate::build::{Test, Tests, cargo_command};
 use crate::count::{Count, Summary, counted};
 
-/// Formatting and clippy: two checks.
+/// Formatting and clippy, the latter of the kernel's image too, which no other build makes.
 pub(crate) fn lint(summary: &mut Summary) {
     println!("==> lint");
     let mut count = Count::default();
-    let checks: [&[&str]; 2] = [
+    let checks: [&[&str]; 3] = [
         &["fmt", "--all", "--check"],
         &[
             "clippy",
             "-q",
             "--workspace",
             "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        &[
+            "clippy",
+            "-q",
+            "--package",
+            "unicell-kernel",
+            "--features",
+            "image",
+            "--lib",
             "--",
             "-D",
             "warnings",
