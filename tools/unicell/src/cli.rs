@@ -8,12 +8,7 @@ use unicell_service::manifest::{Overrides, parse_memory};
 
 /// Runs boxes of ordinary Linux files in micro-VMs.
 #[derive(Parser)]
-#[command(
-    version,
-    about,
-    arg_required_else_help = true,
-    propagate_version = true
-)]
+#[command(version, arg_required_else_help = true, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

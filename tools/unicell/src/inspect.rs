@@ -1,6 +1,7 @@
 //! `unicell inspect`.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use unicell_service::inspect::{Entry, Kind, Summary, inspect as summarise};
@@ -21,7 +22,7 @@ pub(crate) fn inspect(arguments: &InspectArguments) -> Result<ExitCode> {
     } else {
         tell(&summary)
     };
-    println!("{}", text.trim_end());
+    print_out(&text);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -80,6 +81,11 @@ fn entry_line(entry: &Entry) -> String {
         "{kind}{:04o} {:>5} {:>5} {:>10} {}{target}",
         entry.permissions, entry.uid, entry.gid, entry.size, entry.path
     )
+}
+
+/// Prints a result. A reader that has seen enough and gone is no failure.
+pub(crate) fn print_out(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }
 
 /// A size for people.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 
@@ -27,7 +28,8 @@ pub(crate) struct Waiting {
 /// Starts a process that waits to become an instance, so that it is ready when we are.
 pub(crate) fn spawn(cache: Option<&Cache>) -> Result<Waiting> {
     let process = cache::executable(cache, PROCESS_HASH, PROCESS).map_err(Failure::internal)?;
-    let command = Command::new(format!("/proc/self/fd/{}", process.as_raw_fd()));
+    let mut command = Command::new(format!("/proc/self/fd/{}", process.as_raw_fd()));
+    command.arg0("unicell-vmm");
     let (node, child) = NodeEnd::spawn(command).map_err(Failure::internal)?;
     Ok(Waiting { node, child })
 }

@@ -17,6 +17,7 @@ use unicell_service::package::{
 use crate::cli::PackArguments;
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result, warn};
+use crate::inspect::print_out;
 
 /// How long packing may take before a progress bar is worth looking at.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -171,10 +172,10 @@ fn tell(arguments: &PackArguments, packed: &Packed) -> Result<ExitCode> {
     if arguments.json {
         let text = serde_json::to_string_pretty(&report)
             .map_err(|error| Failure::new(Code::Internal, error))?;
-        println!("{text}");
+        print_out(&text);
     } else {
         show_warnings(&packed.warnings);
-        println!("{}  {}", report.id, arguments.output.display());
+        print_out(&format!("{}  {}", report.id, arguments.output.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! System calls: plain safe functions, a file for each family, and one table that lists them all.
 
+pub mod absent;
 pub mod argument;
 mod lookup;
 pub mod table;

@@ -5,9 +5,9 @@ use alloc::string::String;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::Answer;
 use super::argument::Kind;
 use super::table::Call;
+use super::{Answer, absent};
 use crate::device::console;
 use crate::memory::user;
 use crate::sync::Mutex;
@@ -34,9 +34,10 @@ pub(super) fn enter(number: u64, call: Option<&Call>, arguments: &[u64; 6]) {
     }
     let Some(call) = call else {
         if UNKNOWN.lock().insert(number) {
+            let name = absent::name(number).unwrap_or("no name");
+            let id = task::thread_id();
             console::trace(format_args!(
-                "[{}] system call {number} is not known",
-                task::thread_id()
+                "[{id}] system call {number} ({name}) is not known"
             ));
         }
         return;
