@@ -29,6 +29,20 @@ fn every_instruction_is_judged_and_the_processors_name_is_seen() {
     assert!(probe.exit_ns > 0 && probe.syscall_ns > 0, "{probe:?}");
 }
 
+/// Libraries choose their code by leaf 7: AVX2 and SHA-NI of the host must not be lost.
+#[test]
+fn the_hosts_vector_and_hash_instructions_are_told() {
+    const AVX2_AND_SHA: u32 = 1 << 5 | 1 << 29;
+    let probe = probe(&[(7, 0)]).unwrap();
+    let native = std::arch::x86_64::__cpuid_count(7, 0).ebx;
+    let told = probe.cpuid[0].values[1];
+    assert_eq!(
+        told & AVX2_AND_SHA,
+        native & AVX2_AND_SHA,
+        "{told:#x} of {native:#x}"
+    );
+}
+
 #[test]
 fn hardware_hides_what_it_is_told_to_hide() {
     let probe = probe(&[]).unwrap();

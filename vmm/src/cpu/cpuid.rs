@@ -12,13 +12,15 @@ const LEAVES: [(u32, Parts); 8] = [
     (0x0, Parts::None),
     (0x1, Parts::None),
     (0x4, Parts::UntilEmpty),
-    (0x7, Parts::None),
+    (0x7, Parts::Counted),
     (EXTENDED_STATE, Parts::Enabled),
     (0x8000_0000, Parts::None),
     (0x8000_0001, Parts::None),
     (0x8000_0008, Parts::None),
 ];
 const EXTENDED_STATE: u32 = 0xd;
+/// More parts than any processor counts.
+const MAX_COUNTED: u32 = 8;
 
 /// The numbered parts of a leaf.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,9 @@ enum Parts {
     None,
     /// From 0 until one says nothing.
     UntilEmpty,
+    /// As many more as EAX of part 0 says. Without a number on part 0, a guest was seen to be told
+    /// part 1 in its place.
+    Counted,
     /// 0, 1 and the components that are in XCR0.
     Enabled,
 }
@@ -54,6 +59,10 @@ pub(crate) fn of_host() -> CpuId {
             Parts::UntilEmpty => {
                 let further = (1..16).map(|index| entry(function, index, true));
                 entries.extend(further.take_while(|entry| entry.eax & 0x1f != 0));
+            }
+            Parts::Counted => {
+                let most = first.eax.min(MAX_COUNTED);
+                entries.extend((1..=most).map(|index| entry(function, index, true)));
             }
             Parts::Enabled => {
                 let components = (2..32).filter(|bit| first.eax & 1 << bit != 0);
