@@ -1,0 +1,77 @@
+//! What things cost: one command that prints one table.
+//!
+//! **For**: judging a change, and telling users what to expect. Everything is measured against a
+//! floor or a peer in the same run, in turns, because machines differ and are never quiet: ratios
+//! are what stays.
+//!
+//! **Not for**: tests. Nothing here fails because something is slow.
+//!
+//! **How it fits**: drives the `unicell` binary as its user would, and `unicell-floor`, the other
+//! binary of this crate. `docs/benchmarks.md` explains every row.
+
+mod files;
+mod group;
+mod idle;
+mod launch;
+mod machine;
+mod operations;
+mod sample;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use files::Files;
+use group::{Group, Size};
+use sample::Failure;
+
+/// Measures what micro-VMs cost, against the bare machine and against peers, in one table
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// How often each thing is measured; medians are shown
+    #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// How many instances are kept idle at once
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    instances: u32,
+    /// Only the groups whose titles contain one of these words
+    #[arg(value_name = "WORD")]
+    only: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("bench: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<(), Failure> {
+    let wanted = |group: &Group| {
+        let contains = |word: &String| group.title.contains(word.as_str());
+        arguments.only.is_empty() || arguments.only.iter().any(contains)
+    };
+    let size = Size {
+        runs: arguments.runs,
+        instances: arguments.instances,
+    };
+    let files = Files::find()?;
+    let groups = [
+        launch::groups(&files)?,
+        idle::groups(&files)?,
+        operations::groups(&files)?,
+        work::groups(&files)?,
+    ];
+    let groups: Vec<Group> = groups.into_iter().flatten().filter(wanted).collect();
+    println!("{}", machine::describe());
+    for mut group in groups {
+        print!("{}", group.measure(&size));
+    }
+    println!("{}", machine::load());
+    Ok(())
+}
