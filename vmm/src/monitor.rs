@@ -246,12 +246,13 @@ mod tests {
     #[test]
     fn whoever_parks_is_woken_by_each_of_many() {
         // Each round is a race between one who parks and one who has news.
+        const ROUNDS: u64 = 2_000;
         let monitor = Arc::new(Monitor::new().unwrap());
         let rounds = Arc::new(AtomicU64::new(0));
         let sender = {
             let (monitor, rounds) = (Arc::clone(&monitor), Arc::clone(&rounds));
             thread::spawn(move || {
-                for round in 1..=20_000 {
+                for round in 1..=ROUNDS {
                     rounds.store(round, Ordering::SeqCst);
                     monitor.news();
                     while rounds.load(Ordering::SeqCst) == round {
@@ -261,7 +262,7 @@ mod tests {
             })
         };
         let mut seen = 0;
-        while seen < 20_000 {
+        while seen < ROUNDS {
             let round = rounds.load(Ordering::SeqCst);
             if round == seen || round == u64::MAX {
                 monitor.park(NEVER);

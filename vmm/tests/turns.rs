@@ -95,7 +95,7 @@ fn a_park_ends_at_its_deadline() {
 #[test]
 fn no_wake_up_is_lost() {
     // Each round is a race between the guest that parks and the device that has news.
-    const ROUNDS: u64 = 20_000;
+    const ROUNDS: u64 = 3_000;
     let avail = va(ring_gpa(CONSOLE)) + AVAIL_OFFSET + 2;
     let used_event = avail + 2 + 2 * u64::from(QUEUE_SIZE);
     let counter = va(SCRATCH) + 64;
