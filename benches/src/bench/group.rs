@@ -60,7 +60,7 @@ impl Contender {
         let mut sorted = self.samples.clone();
         sorted.sort_by(f64::total_cmp);
         let last = sorted.len().checked_sub(1)?;
-        Some([1, 2, 3].map(|quarter| sorted[(last * quarter + 2) / 4]))
+        Some([last / 4, last / 2, last - last / 4].map(|at| sorted[at]))
     }
 }
 

@@ -120,7 +120,7 @@ pub(crate) fn load(memory: &mut [u8], fresh_page: u64) {
     entry(LOW, 0, HUGE);
     if fresh_page == HUGE_PAGE {
         for huge in FRESH / HUGE_PAGE..(FRESH + FRESH_MAX) / HUGE_PAGE {
-            entry(LOW, huge, huge * HUGE_PAGE | HUGE);
+            entry(LOW, huge, (huge * HUGE_PAGE) | HUGE);
         }
     } else {
         let present = (memory_len(fresh_page) - FRESH) / PAGE;
