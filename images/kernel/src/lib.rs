@@ -29,6 +29,7 @@ pub mod fs;
 pub mod io;
 pub mod memory;
 pub mod mm;
+pub mod net;
 pub mod random;
 pub mod signal;
 pub mod sync;

@@ -122,6 +122,17 @@ pub trait File: Any + Send + Sync {
     /// Adds the files whose changes are its own, those of a set.
     fn members(&self, _into: &mut Vec<Arc<dyn File>>) {}
 
+    /// How long a read (or, if `writes`, a write) waits at most, in nanoseconds; none for as long as
+    /// it takes.
+    fn patience(&self, _writes: bool) -> Option<u64> {
+        None
+    }
+
+    /// Whether SIGPIPE comes with EPIPE.
+    fn signals_broken_pipe(&self) -> bool {
+        true
+    }
+
     /// When it will change by itself: monotonic nanoseconds.
     fn deadline(&self) -> Option<u64> {
         None

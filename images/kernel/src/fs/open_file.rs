@@ -17,6 +17,7 @@ use crate::io::{Sink, Source};
 use crate::memory::Page;
 use crate::mm::Pages;
 use crate::task;
+use crate::time;
 
 /// Flags that `F_SETFL` can change.
 const CHANGEABLE: u32 =
@@ -152,9 +153,19 @@ impl OpenFile {
     /// # Errors
     ///
     /// What `operation` fails with; RESTART.
-    pub fn attempt<T>(
+    pub fn attempt<T>(&self, nonblocking: bool, operation: impl FnMut() -> Result<T>) -> Result<T> {
+        self.attempt_within(nonblocking, None, operation)
+    }
+
+    /// As [`OpenFile::attempt`], failing with EAGAIN after `patience` nanoseconds, too.
+    ///
+    /// # Errors
+    ///
+    /// What `operation` fails with; RESTART, or EINTR if the time is limited.
+    pub fn attempt_within<T>(
         &self,
         nonblocking: bool,
+        patience: Option<u64>,
         mut operation: impl FnMut() -> Result<T>,
     ) -> Result<T> {
         self.file.prepare()?;
@@ -162,18 +173,23 @@ impl OpenFile {
             Err(Errno::EAGAIN) if !nonblocking => {}
             result => return result,
         }
+        let end = patience.map(|patience| time::monotonic().saturating_add(patience));
         loop {
             let queue = self.file.queue();
-            let done = task::wait(queue.as_slice(), self.file.deadline(), || {
-                match operation() {
-                    Err(Errno::EAGAIN) => None,
-                    result => Some(result),
-                }
+            let deadline = self.file.deadline().into_iter().chain(end).min();
+            let done = task::wait(queue.as_slice(), deadline, || match operation() {
+                Err(Errno::EAGAIN) => None,
+                result => Some(result),
             });
             match done {
                 Ok(result) => return result,
+                Err(Errno::ETIMEDOUT) if end.is_some_and(|end| end <= time::monotonic()) => {
+                    return Err(Errno::EAGAIN);
+                }
                 // It was the file's own deadline: it has changed.
                 Err(Errno::ETIMEDOUT) => {}
+                // Made again, the call would wait for all of its time again.
+                Err(Errno::RESTART) if end.is_some() => return Err(Errno::EINTR),
                 Err(errno) => return Err(errno),
             }
         }
@@ -189,7 +205,9 @@ impl OpenFile {
             return Err(Errno::EBADF);
         }
         if !self.file.is_seekable() {
-            return self.attempt(self.is_nonblocking(), || self.file.read(0, sink));
+            let patience = self.file.patience(false);
+            return self
+                .attempt_within(self.is_nonblocking(), patience, || self.file.read(0, sink));
         }
         let position = self.position.load(Ordering::Relaxed);
         let read = self.file.read(position, sink)?;
@@ -225,7 +243,7 @@ impl OpenFile {
         }
         if !self.file.is_seekable() {
             return self.write_all(source).inspect_err(|errno| {
-                if *errno == Errno::EPIPE {
+                if *errno == Errno::EPIPE && self.file.signals_broken_pipe() {
                     task::raise_sigpipe();
                 }
             });
@@ -249,7 +267,8 @@ impl OpenFile {
         let nonblocking = self.is_nonblocking();
         let mut written = 0;
         loop {
-            match self.attempt(nonblocking, || self.file.write(0, source)) {
+            let patience = self.file.patience(true);
+            match self.attempt_within(nonblocking, patience, || self.file.write(0, source)) {
                 Ok(0) => return Ok(written),
                 Ok(part) => written += part,
                 Err(_) if written > 0 => return Ok(written),

@@ -88,9 +88,7 @@ mod tests {
         let (mut queue, mut next_in, mut next_out) = (Bytes::default(), 0_u8, 0_u8);
         for round in 0..200_usize {
             let len = round * 7 % 40;
-            let data: Vec<u8> = (0..len)
-                .map(|at| next_in.wrapping_add(at as u8))
-                .collect();
+            let data: Vec<u8> = (0..len).map(|at| next_in.wrapping_add(at as u8)).collect();
             next_in = next_in.wrapping_add(len as u8);
             assert_eq!(queue.put(&mut Source::kernel(&data), usize::MAX), Ok(len));
             let want = round * 5 % 40;

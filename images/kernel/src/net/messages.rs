@@ -65,6 +65,12 @@ impl<N> Messages<N> {
         self.queue.front().map_or(0, |message| message.data.len())
     }
 
+    /// Bytes of all.
+    #[must_use]
+    pub fn total_len(&self) -> usize {
+        self.used - self.queue.len() * OVERHEAD
+    }
+
     /// Adds one.
     pub fn put(&mut self, message: Message<N>) {
         self.used += cost(message.data.len());
@@ -77,7 +83,7 @@ impl<N> Messages<N> {
     ///
     /// # Errors
     ///
-    /// EFAULT; the message is lost, as in Linux, unless it was only peeked at.
+    /// EFAULT; the message stays.
     pub fn receive(
         &mut self,
         sink: &mut Sink<'_>,
@@ -88,10 +94,9 @@ impl<N> Messages<N> {
         let Some(first) = self.queue.front() else {
             return Ok(None);
         };
-        let written = sink.write(&first.data);
         let whole = first.data.len();
         let mut received = Received {
-            bytes: written.unwrap_or(0),
+            bytes: sink.write(&first.data)?,
             whole,
             ..Received::default()
         };
@@ -104,6 +109,6 @@ impl<N> Messages<N> {
             self.used -= cost(whole);
             taken(message.note, &mut received);
         }
-        written.map(|_| Some(received))
+        Ok(Some(received))
     }
 }

@@ -133,6 +133,15 @@ pub trait Protocol: Send + Sync {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// The name of what it was accepted from; that may have gone since.
+    ///
+    /// # Errors
+    ///
+    /// ENOTCONN.
+    fn accepted_from(&self) -> Result<RawAddress> {
+        self.peer()
+    }
+
     /// Whether it listens.
     fn is_listening(&self) -> bool {
         false
@@ -219,6 +228,6 @@ pub trait Protocol: Send + Sync {
 
 /// Whether a message is cut off the queue when it is read.
 #[must_use]
-pub fn peeks(flags: u32) -> bool {
+pub(super) fn peeks(flags: u32) -> bool {
     flags & net::MSG_PEEK != 0
 }

@@ -5,8 +5,8 @@ use linux_raw_sys::general as nr;
 use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
-    attribute, descriptor, directory, event, exec, file, futex, identity, memory, open, pipe, poll,
-    process, signal, system, thread, time, timer, xattr,
+    attribute, descriptor, directory, event, exec, file, futex, identity, memory, message, open,
+    pipe, poll, process, signal, socket, system, thread, time, timer, xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -289,4 +289,24 @@ calls! {
     __NR_timerfd_settime "timerfd_settime" event::timerfd_settime(Fd, u32, Address, Address);
     __NR_timerfd_gettime "timerfd_gettime" event::timerfd_gettime(Fd, Address);
     __NR_pidfd_open "pidfd_open" event::pidfd_open(i32, u32);
+
+    // Sockets.
+    __NR_socket "socket" socket::socket(u32, u32, u32);
+    __NR_socketpair "socketpair" socket::socketpair(u32, u32, u32, Address);
+    __NR_bind "bind" socket::bind(Fd, Address, i32);
+    __NR_listen "listen" socket::listen(Fd, u32);
+    __NR_accept "accept" socket::accept(Fd, Address, Address);
+    __NR_accept4 "accept4" socket::accept4(Fd, Address, Address, u32);
+    __NR_connect "connect" socket::connect(Fd, Address, i32);
+    __NR_getsockname "getsockname" socket::getsockname(Fd, Address, Address);
+    __NR_getpeername "getpeername" socket::getpeername(Fd, Address, Address);
+    __NR_getsockopt "getsockopt" socket::getsockopt(Fd, u32, u32, Address, Address);
+    __NR_setsockopt "setsockopt" socket::setsockopt(Fd, u32, u32, Address, i32);
+    __NR_shutdown "shutdown" socket::shutdown(Fd, u32);
+    __NR_sendto "sendto" message::sendto(Fd, Address, usize, u32, Address, i32);
+    __NR_recvfrom "recvfrom" message::recvfrom(Fd, Address, usize, u32, Address, Address);
+    __NR_sendmsg "sendmsg" message::sendmsg(Fd, Address, u32);
+    __NR_recvmsg "recvmsg" message::recvmsg(Fd, Address, u32);
+    __NR_sendmmsg "sendmmsg" message::sendmmsg(Fd, Address, u32, u32);
+    __NR_recvmmsg "recvmmsg" message::recvmmsg(Fd, Address, u32, u32, Address);
 }

@@ -1,0 +1,262 @@
+//! How connections begin and end.
+
+use alloc::sync::{Arc, Weak};
+use core::net::SocketAddr;
+
+use super::super::address;
+use super::end::{End, Listening, PORTS, Role, State};
+use crate::errno::{Errno, Result};
+use crate::net::settings::Settings;
+use crate::net::{Shut, outside};
+
+impl End {
+    /// The local address, with a port, which it gets if it has none.
+    pub(super) fn bound(&self) -> Result<SocketAddr> {
+        let local = self.state.lock().local;
+        if local.port() != 0 {
+            return Ok(local);
+        }
+        let port = PORTS.claim(&self.me, &self.settings, local)?;
+        let mut state = self.state.lock();
+        state.local.set_port(port);
+        Ok(state.local)
+    }
+
+    /// Connects to an address, or says how far that is.
+    pub(super) fn open(&self, to: SocketAddr, nonblocking: bool) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            match &mut state.role {
+                Role::Idle => {}
+                Role::Connected { told } if !*told => {
+                    *told = true;
+                    return Ok(());
+                }
+                Role::Connecting if nonblocking => return Err(Errno::EALREADY),
+                Role::Connecting => return Err(Errno::EAGAIN),
+                Role::Failed => {
+                    let errno = state.error.take().unwrap_or(Errno::ECONNABORTED);
+                    drop(state);
+                    self.disconnect();
+                    return Err(errno);
+                }
+                Role::Listening(_) | Role::Connected { .. } | Role::Ended => {
+                    return Err(Errno::EISCONN);
+                }
+            }
+        }
+        self.begin(to)?;
+        let failed = matches!(self.state.lock().role, Role::Failed);
+        self.changed.wake_all();
+        if nonblocking && (failed || address::is_inside(to.ip())) {
+            return Err(Errno::EINPROGRESS);
+        }
+        // It is there, has failed, or is waited for: the same question again tells.
+        self.open(to, nonblocking)
+    }
+
+    /// Begins to connect.
+    fn begin(&self, to: SocketAddr) -> Result<()> {
+        if is_group(to) {
+            return Err(Errno::ENETUNREACH);
+        }
+        let mut local = self.bound().map_err(|_| Errno::EADDRNOTAVAIL)?;
+        if local.ip().is_unspecified() {
+            local.set_ip(address::own(to.ip()));
+        } else if local.is_ipv4() != to.is_ipv4() {
+            return Err(Errno::ENETUNREACH);
+        }
+        if !address::is_inside(to.ip()) {
+            return outside::route()
+                .connect(self, to)
+                .inspect_err(|_| self.forget_port());
+        }
+        PORTS.move_to(&self.me, local);
+        {
+            let mut state = self.state.lock();
+            (state.local, state.remote) = (local, Some(to));
+            state.role = Role::Connecting;
+        }
+        match PORTS.find(to, |end| end.listens().then_some(0)) {
+            Some(listener) => listener.admit(self),
+            None => self.fail(Errno::ECONNREFUSED),
+        }
+        Ok(())
+    }
+
+    fn listens(&self) -> bool {
+        matches!(self.state.lock().role, Role::Listening(_))
+    }
+
+    /// Takes a connection into the queue, or lets it wait for a place there.
+    fn admit(&self, from: &Self) {
+        {
+            let mut state = self.state.lock();
+            let Role::Listening(listening) = &mut state.role else {
+                drop(state);
+                return from.fail(Errno::ECONNREFUSED);
+            };
+            if listening.queue.len() > listening.backlog {
+                listening.waiting.push_back(from.me.clone());
+                return;
+            }
+        }
+        let Some(accepted) = from.join_new(self.settings.inherited()) else {
+            return;
+        };
+        if let Role::Listening(listening) = &mut self.state.lock().role {
+            listening.queue.push_back(accepted);
+        }
+        self.changed.wake_all();
+    }
+
+    /// Takes those into the queue who waited for a place there.
+    pub(super) fn admit_waiting(&self) {
+        loop {
+            let next = match &mut self.state.lock().role {
+                Role::Listening(listening) if listening.queue.len() <= listening.backlog => {
+                    listening.waiting.pop_front()
+                }
+                _ => None,
+            };
+            match next {
+                None => return,
+                Some(from) => {
+                    if let Some(from) = from.upgrade().filter(|from| from.waits()) {
+                        self.admit(&from);
+                    }
+                }
+            }
+        }
+    }
+
+    fn waits(&self) -> bool {
+        matches!(self.state.lock().role, Role::Connecting)
+    }
+
+    /// Makes the other end of this connection and joins the two.
+    pub fn join_new(&self, settings: Settings) -> Option<Arc<Self>> {
+        let me = self.me.upgrade()?;
+        let other = Self::with(settings);
+        let (local, remote) = {
+            let mut state = self.state.lock();
+            state.role = Role::Connected { told: false };
+            state.peer = Some(other.clone());
+            (state.local, state.remote?)
+        };
+        PORTS.share(&other.me, &other.settings, remote);
+        {
+            let mut state = other.state.lock();
+            state.role = Role::Connected { told: true };
+            state.peer = Some(me);
+            (state.local, state.remote, state.named) = (remote, Some(local), true);
+        }
+        self.changed.wake_all();
+        Some(other)
+    }
+
+    /// The connection cannot be had.
+    fn fail(&self, errno: Errno) {
+        {
+            let mut state = self.state.lock();
+            state.role = Role::Failed;
+            state.error = Some(errno);
+            state.shut = Shut::all();
+        }
+        self.changed.wake_all();
+    }
+
+    fn forget_port(&self) {
+        let port = {
+            let mut state = self.state.lock();
+            if state.named {
+                return;
+            }
+            let port = state.local.port();
+            state.local = SocketAddr::new(address::any(self.settings.family), 0);
+            port
+        };
+        PORTS.release(&self.me, port);
+    }
+
+    /// Becomes as new, keeping an address that was asked for. A peer is told that it is over.
+    pub(super) fn disconnect(&self) {
+        let (role, peer) = {
+            let mut state = self.state.lock();
+            (state.shut, state.error, state.finished) = (Shut::empty(), None, false);
+            state.remote = None;
+            let unread = state.incoming.len();
+            state.incoming.discard(unread);
+            take_role(&mut state)
+        };
+        if let Some(peer) = peer {
+            peer.state.lock().reset();
+            peer.changed.wake_all();
+        }
+        refuse_all(role);
+        self.forget_port();
+        self.changed.wake_all();
+    }
+
+    /// Stops listening, as shutdown(2) does it.
+    pub(super) fn stop_listening(&self) {
+        let (role, _) = take_role(&mut self.state.lock());
+        refuse_all(role);
+        self.changed.wake_all();
+    }
+
+    /// Nobody has it open any more. If `hard`, or if not all was read, the peer finds the connection
+    /// broken off.
+    pub(super) fn end(&self, hard: bool) {
+        let (role, peer, unread, port) = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.shut = Shut::all();
+            let unread = state.incoming.len();
+            state.incoming.discard(unread);
+            let (role, peer) = take_role(&mut state);
+            (role, peer, unread, state.local.port())
+        };
+        PORTS.release(&self.me, port);
+        if let Some(peer) = peer {
+            {
+                let mut theirs = peer.state.lock();
+                if hard || unread > 0 {
+                    theirs.reset();
+                } else {
+                    theirs.finish();
+                }
+            }
+            peer.changed.wake_all();
+        }
+        refuse_all(role);
+    }
+}
+
+fn is_group(to: SocketAddr) -> bool {
+    match to {
+        SocketAddr::V4(to) => to.ip().is_multicast() || to.ip().is_broadcast(),
+        SocketAddr::V6(to) => to.ip().is_multicast(),
+    }
+}
+
+fn take_role(state: &mut State) -> (Role, Option<Arc<End>>) {
+    let role = core::mem::replace(&mut state.role, Role::Idle);
+    (role, state.peer.take())
+}
+
+/// Nobody listens any more: connections that were not accepted are broken off, those that wait
+/// are refused.
+fn refuse_all(role: Role) {
+    let Role::Listening(Listening { queue, waiting, .. }) = role else {
+        return;
+    };
+    for end in queue {
+        end.end(true);
+    }
+    for from in waiting.iter().filter_map(Weak::upgrade) {
+        if from.waits() {
+            from.fail(Errno::ECONNREFUSED);
+        }
+    }
+}

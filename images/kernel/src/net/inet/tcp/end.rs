@@ -1,0 +1,504 @@
+//! One end: its state, and what programs ask of it.
+
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use linux_raw_sys::net;
+
+use super::super::option::{self, About, OF_TCP, OF_V4, OF_V6};
+use super::super::port::Ports;
+use super::super::{TCP, address, bindable};
+use crate::errno::{Errno, Result};
+use crate::fs::Events;
+use crate::io::{Sink, Source};
+use crate::net::bytes::Bytes;
+use crate::net::protocol::peeks;
+use crate::net::settings::Settings;
+use crate::net::table::Line;
+use crate::net::{Outgoing, Protocol, RawAddress, Received, Shut, family};
+use crate::sync::Mutex;
+use crate::task::WaitQueue;
+
+/// Bytes of the buffers before they are set (`net.ipv4.tcp_wmem`, `tcp_rmem`).
+const BUFFERS: (i32, i32) = (16_384, 131_072);
+
+pub(super) static PORTS: Ports<End> = Ports::new();
+
+/// A TCP socket.
+pub struct End {
+    pub(super) me: Weak<Self>,
+    pub(super) settings: Settings,
+    pub(super) state: Mutex<State>,
+    pub(super) changed: WaitQueue,
+}
+
+/// What can change.
+pub(super) struct State {
+    pub(super) local: SocketAddr,
+    /// Whether the local address was asked for, and stays.
+    pub(super) named: bool,
+    pub(super) remote: Option<SocketAddr>,
+    pub(super) role: Role,
+    /// The other end, open or not.
+    pub(super) peer: Option<Arc<End>>,
+    pub(super) incoming: Bytes,
+    /// The peer will send no more.
+    pub(super) finished: bool,
+    pub(super) shut: Shut,
+    pub(super) error: Option<Errno>,
+    /// The program was told that there is no room, and waits for some.
+    pub(super) starved: bool,
+    /// Nobody has it open any more.
+    pub(super) closed: bool,
+}
+
+/// What part a socket plays.
+pub(super) enum Role {
+    /// None, so far.
+    Idle,
+    /// Others connect to it.
+    Listening(Listening),
+    /// It waits for a place in the queue of who listens.
+    Connecting,
+    /// It could not be connected, which the program has not been told by `connect`.
+    Failed,
+    /// It is connected.
+    Connected {
+        /// The program has been told by `connect`.
+        told: bool,
+    },
+    /// It was connected.
+    Ended,
+}
+
+/// Connections to a socket.
+pub(super) struct Listening {
+    /// Those that wait to be accepted.
+    pub(super) queue: VecDeque<Arc<End>>,
+    /// How many may.
+    pub(super) backlog: usize,
+    /// Ends that wait for a place in the queue.
+    pub(super) waiting: VecDeque<Weak<End>>,
+}
+
+impl End {
+    /// An end of a family (AF_*).
+    #[must_use]
+    pub fn new(of: u32) -> Arc<Self> {
+        let known: &[&[_]] = if of == net::AF_INET6 {
+            &[OF_TCP, OF_V4, OF_V6]
+        } else {
+            &[OF_TCP, OF_V4]
+        };
+        Self::with(Settings::new((of, net::SOCK_STREAM, TCP), known, BUFFERS))
+    }
+
+    pub(super) fn with(settings: Settings) -> Arc<Self> {
+        let state = State {
+            local: SocketAddr::new(address::any(settings.family), 0),
+            named: false,
+            remote: None,
+            role: Role::Idle,
+            peer: None,
+            incoming: Bytes::default(),
+            finished: false,
+            shut: Shut::empty(),
+            error: None,
+            starved: false,
+            closed: false,
+        };
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            settings,
+            state: Mutex::new(state),
+            changed: WaitQueue::new(),
+        })
+    }
+
+    /// Bytes that may be on their way to `peer`.
+    fn capacity(&self, peer: &Self) -> usize {
+        self.settings.send_buffer() + peer.settings.receive_buffer()
+    }
+
+    /// Whether a good part of what may be on its way to the peer is not used.
+    fn is_writable(&self, peer: &Self) -> bool {
+        let used = peer.state.lock().incoming.len();
+        used * 3 <= self.capacity(peer) * 2
+    }
+
+    fn about(&self) -> About {
+        let state = self.state.lock();
+        About {
+            bound: state.local.port() != 0,
+            connected: matches!(state.role, Role::Connected { .. }),
+            state: state.number(),
+        }
+    }
+
+    /// There is room: wakes the peer if it waits for it.
+    fn tell_room(peer: Option<Arc<Self>>) {
+        if let Some(peer) = peer
+            && core::mem::take(&mut peer.state.lock().starved)
+        {
+            peer.changed.wake_all();
+        }
+    }
+}
+
+impl State {
+    /// TCP_* as `/proc/net/tcp` and TCP_INFO have them.
+    pub(super) fn number(&self) -> u8 {
+        const ESTABLISHED: u8 = 1;
+        const SYN_SENT: u8 = 2;
+        const FIN_WAIT2: u8 = 5;
+        const CLOSE: u8 = 7;
+        const CLOSE_WAIT: u8 = 8;
+        const LISTEN: u8 = 10;
+        match self.role {
+            Role::Idle | Role::Failed | Role::Ended => CLOSE,
+            Role::Listening(_) => LISTEN,
+            Role::Connecting => SYN_SENT,
+            Role::Connected { .. } if self.finished => CLOSE_WAIT,
+            Role::Connected { .. } if self.shut.contains(Shut::SEND) => FIN_WAIT2,
+            Role::Connected { .. } => ESTABLISHED,
+        }
+    }
+
+    /// The peer will send no more.
+    pub(super) fn finish(&mut self) {
+        self.finished = true;
+        self.shut |= Shut::RECEIVE;
+        self.end_if_done();
+    }
+
+    /// A connection that is shut down from both sides is none any more.
+    pub(super) fn end_if_done(&mut self) {
+        if self.finished && self.shut.contains(Shut::SEND) && self.is_connected() {
+            self.role = Role::Ended;
+        }
+    }
+
+    /// The peer has broken the connection off.
+    pub(super) fn reset(&mut self) {
+        if self.is_connected() {
+            self.error = Some(if self.finished {
+                Errno::EPIPE
+            } else {
+                Errno::ECONNRESET
+            });
+            self.shut = Shut::all();
+            self.role = Role::Ended;
+        }
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self.role, Role::Connected { .. })
+    }
+}
+
+impl Protocol for End {
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn bind(&self, bytes: &[u8]) -> Result<()> {
+        let mut local = bindable(&self.settings, bytes)?;
+        {
+            let state = self.state.lock();
+            if state.local.port() != 0 || !matches!(state.role, Role::Idle) {
+                return Err(Errno::EINVAL);
+            }
+        }
+        local.set_port(PORTS.claim(&self.me, &self.settings, local)?);
+        let mut state = self.state.lock();
+        (state.local, state.named) = (local, true);
+        Ok(())
+    }
+
+    fn connect(&self, bytes: &[u8], nonblocking: bool) -> Result<()> {
+        if family(bytes) == Some(net::AF_UNSPEC) {
+            self.disconnect();
+            return Ok(());
+        }
+        let v6_only = self.settings.number(net::SOL_IPV6, net::IPV6_V6ONLY) != 0;
+        let to = address::parse_destination(self.settings.family, v6_only, bytes)?;
+        self.open(to, nonblocking)
+    }
+
+    fn listen(&self, backlog: usize) -> Result<()> {
+        {
+            let mut state = self.state.lock();
+            match &mut state.role {
+                Role::Idle => {}
+                Role::Listening(listening) => {
+                    listening.backlog = backlog;
+                    drop(state);
+                    self.admit_waiting();
+                    return Ok(());
+                }
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        let local = self.bound()?;
+        PORTS.listen(&self.me, local.port())?;
+        let mut state = self.state.lock();
+        state.shut = Shut::empty();
+        state.role = Role::Listening(Listening {
+            queue: VecDeque::new(),
+            backlog,
+            waiting: VecDeque::new(),
+        });
+        Ok(())
+    }
+
+    fn accept(&self) -> Result<Arc<dyn Protocol>> {
+        let accepted = {
+            let mut state = self.state.lock();
+            let Role::Listening(listening) = &mut state.role else {
+                return Err(Errno::EINVAL);
+            };
+            listening.queue.pop_front().ok_or(Errno::EAGAIN)?
+        };
+        self.admit_waiting();
+        Ok(accepted)
+    }
+
+    fn accepted_from(&self) -> Result<RawAddress> {
+        let remote = self.state.lock().remote.ok_or(Errno::ENOTCONN)?;
+        Ok(address::shown(self.settings.family, remote))
+    }
+
+    fn is_listening(&self) -> bool {
+        matches!(self.state.lock().role, Role::Listening(_))
+    }
+
+    fn name(&self) -> RawAddress {
+        address::shown(self.settings.family, self.state.lock().local)
+    }
+
+    fn peer(&self) -> Result<RawAddress> {
+        let state = self.state.lock();
+        let remote = state.remote.filter(|_| state.is_connected());
+        Ok(address::shown(
+            self.settings.family,
+            remote.ok_or(Errno::ENOTCONN)?,
+        ))
+    }
+
+    fn send(&self, source: &mut Source<'_>, outgoing: &mut Outgoing) -> Result<usize> {
+        let peer = {
+            let mut state = self.state.lock();
+            if let Some(errno) = state.error.take() {
+                return Err(errno);
+            }
+            if matches!(state.role, Role::Connecting) {
+                return Err(Errno::EAGAIN);
+            }
+            if state.shut.contains(Shut::SEND) || !state.is_connected() {
+                return Err(Errno::EPIPE);
+            }
+            state.peer.clone().ok_or(Errno::EPIPE)?
+        };
+        if outgoing.has(net::MSG_OOB) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let len = source.remaining();
+        if len == 0 {
+            return Ok(0);
+        }
+        let sent = {
+            let mut theirs = peer.state.lock();
+            if theirs.closed {
+                // It gets there, finds nobody, and that comes back.
+                drop(theirs);
+                self.state.lock().reset();
+                self.changed.wake_all();
+                source.skip(len);
+                return Ok(len);
+            }
+            let room = self.capacity(&peer).saturating_sub(theirs.incoming.len());
+            if room == 0 {
+                Err(Errno::EAGAIN)
+            } else {
+                theirs.incoming.put(source, room)
+            }
+        };
+        if sent.as_ref().map_or(true, |sent| *sent < len) {
+            self.state.lock().starved = true;
+        }
+        if sent.is_ok() {
+            peer.changed.wake_all();
+        }
+        sent
+    }
+
+    fn receive(&self, sink: &mut Sink<'_>, flags: u32) -> Result<Received> {
+        if flags & net::MSG_ERRQUEUE != 0 {
+            return Err(Errno::EAGAIN);
+        }
+        if flags & net::MSG_OOB != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let (received, peer) = {
+            let mut state = self.state.lock();
+            match state.role {
+                Role::Idle | Role::Failed | Role::Listening(_) => {
+                    return match state.error.take() {
+                        Some(errno) => Err(errno),
+                        None => Err(Errno::ENOTCONN),
+                    };
+                }
+                Role::Connecting => return Err(Errno::EAGAIN),
+                Role::Connected { .. } | Role::Ended => {}
+            }
+            if state.incoming.is_empty() {
+                return match state.error.take() {
+                    _ if state.finished => Ok(Received::default()),
+                    Some(errno) => Err(errno),
+                    None if state.shut.contains(Shut::RECEIVE) => Ok(Received::default()),
+                    None => Err(Errno::EAGAIN),
+                };
+            }
+            let received = if flags & net::MSG_TRUNC != 0 {
+                // Thrown away rather than read.
+                sink.remaining().min(state.incoming.len())
+            } else {
+                state.incoming.copy(0, sink, usize::MAX)?
+            };
+            if !peeks(flags) {
+                state.incoming.discard(received);
+            }
+            (received, state.peer.clone())
+        };
+        if !peeks(flags) {
+            Self::tell_room(peer);
+        }
+        Ok(Received::bytes(received))
+    }
+
+    fn shutdown(&self, how: Shut) -> Result<()> {
+        let peer = {
+            let mut state = self.state.lock();
+            match &state.role {
+                Role::Listening(_) if how.contains(Shut::RECEIVE) => {
+                    drop(state);
+                    self.stop_listening();
+                    return Ok(());
+                }
+                Role::Listening(_) => {
+                    state.shut |= how;
+                    return Ok(());
+                }
+                Role::Connecting => {
+                    drop(state);
+                    self.disconnect();
+                    return Ok(());
+                }
+                Role::Connected { .. } => {}
+                Role::Idle | Role::Failed | Role::Ended => return Err(Errno::ENOTCONN),
+            }
+            state.shut |= how;
+            state.end_if_done();
+            state.peer.clone()
+        };
+        self.changed.wake_all();
+        if let Some(peer) = peer.filter(|_| how.contains(Shut::SEND)) {
+            peer.state.lock().finish();
+            peer.changed.wake_all();
+        }
+        Ok(())
+    }
+
+    fn poll(&self) -> Events {
+        let (mut events, peer) = {
+            let state = self.state.lock();
+            let mut events = Events::empty();
+            events.set(Events::ERR, state.error.is_some());
+            match &state.role {
+                Role::Listening(listening) => {
+                    return if listening.queue.is_empty() {
+                        Events::empty()
+                    } else {
+                        Events::READ
+                    };
+                }
+                Role::Connecting => return events,
+                Role::Idle => return events | Events::HUP | Events::WRITE,
+                Role::Failed | Role::Ended => events |= Events::HUP,
+                Role::Connected { .. } => {}
+            }
+            let ended = state.shut.contains(Shut::RECEIVE);
+            events.set(
+                Events::HUP,
+                events.contains(Events::HUP) || state.shut == Shut::all(),
+            );
+            events.set(Events::RDHUP, ended);
+            events.set(Events::READ, ended || !state.incoming.is_empty());
+            events.set(Events::WRITE, state.shut.contains(Shut::SEND));
+            (events, state.peer.clone())
+        };
+        if let Some(peer) = peer.filter(|_| !events.contains(Events::WRITE)) {
+            let writable = self.is_writable(&peer);
+            events.set(Events::WRITE, writable);
+            self.state.lock().starved |= !writable;
+        }
+        events
+    }
+
+    fn queue(&self) -> &WaitQueue {
+        &self.changed
+    }
+
+    fn unread(&self) -> Result<usize> {
+        let state = self.state.lock();
+        match state.role {
+            Role::Listening(_) => Err(Errno::EINVAL),
+            _ => Ok(state.incoming.len()),
+        }
+    }
+
+    fn unsent(&self) -> Result<usize> {
+        if self.is_listening() {
+            return Err(Errno::EINVAL);
+        }
+        // Whatever was sent has arrived, read or not.
+        Ok(0)
+    }
+
+    fn take_error(&self) -> Option<Errno> {
+        self.state.lock().error.take()
+    }
+
+    fn option(&self, level: u32, name: u32) -> Result<Vec<u8>> {
+        option::get(&self.settings, &self.about(), level, name)
+    }
+
+    fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result<bool> {
+        option::set(&self.settings, &self.about(), level, name, value)
+    }
+
+    fn close(&self) {
+        self.end(self.settings.closes_hard());
+    }
+
+    fn line(&self, inode: u64) -> Line {
+        let state = self.state.lock();
+        let none = SocketAddr::new(address::any(self.settings.family), 0);
+        let unread = match &state.role {
+            Role::Listening(listening) => listening.queue.len(),
+            _ => state.incoming.len(),
+        };
+        Line::Inet {
+            v6: self.settings.family == net::AF_INET6,
+            udp: false,
+            local: state.local,
+            remote: state.remote.unwrap_or(none),
+            state: state.number(),
+            unsent: 0,
+            unread,
+            inode,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! TCP: two queues of bytes between two ends.
+//!
+//! Nothing is lost or late, so a connection is there as soon as it is asked for, and what is sent
+//! has arrived. There is no TIME_WAIT: a port is free when nobody has it any more.
+
+mod connection;
+mod end;
+
+pub use end::End;
