@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{env, fs};
 
-use unicell_build::{Binary, embed, fail, workspace_root};
+use unicell_build::{Binary, embed, fail, quick_target, workspace_root};
 
 const FILE: &str = "unicell-vmm";
 
@@ -12,6 +12,7 @@ fn main() {
         package: "unicell-vmm-process",
         name: "unicell-vmm",
         features: &[],
+        target: quick_target(),
         profile: "instance",
         flags: &["-Ctarget-feature=+crt-static".to_owned()],
         sources: &[
