@@ -223,17 +223,29 @@ fn map_ram(size: u64) -> Result<MmapRegion, MemoryError> {
             what: "the RAM",
             source,
         })?;
-    // Where the host gives huge pages without being asked, an idle guest would keep many times the
-    // memory that it has touched. A host that knows no huge pages refuses, which is as good.
-    // SAFETY: the range is the fresh mapping; the advice changes no content.
-    let _ = unsafe {
-        rustix::mm::madvise(
-            ram.as_ptr().cast(),
-            ram.size(),
-            rustix::mm::Advice::LinuxNoHugepage,
-        )
-    };
+    advise(&ram);
     Ok(ram)
+}
+
+/// RAM below this has small pages: what an idle instance keeps. The guest takes single frames from
+/// the bottom up, so that one which needs more than this uses the pages above densely, and there a
+/// huge page costs one fault where small ones cost 512, each a change of world.
+const SMALL_PAGES: usize = 4 << 20;
+
+fn advise(ram: &MmapRegion) {
+    use rustix::mm::{Advice, madvise};
+    let small = SMALL_PAGES.min(ram.size());
+    // A host that knows no huge pages refuses, which is as good.
+    // SAFETY: both ranges lie in the fresh mapping; the advice changes no content.
+    unsafe {
+        let base = ram.as_ptr();
+        let _ = madvise(base.cast(), small, Advice::LinuxNoHugepage);
+        let _ = madvise(
+            base.add(small).cast(),
+            ram.size() - small,
+            Advice::LinuxHugepage,
+        );
+    }
 }
 
 fn map_box(image: BoxImage) -> Result<MmapRegion, MemoryError> {
