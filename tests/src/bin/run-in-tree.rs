@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         eprintln!("usage: run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...");
         return ExitCode::from(125);
     };
-    let entered = enter(Path::new(&tree), Path::new(&workdir)).and_then(|()| forget_descriptors());
+    let entered = enter(Path::new(&tree), Path::new(&workdir)).and_then(|()| forget_inheritance());
     let error = match entered {
         Ok(()) => Command::new(&program)
             .args(arguments.collect::<Vec<OsString>>())
@@ -28,9 +28,14 @@ fn main() -> ExitCode {
     ExitCode::from(125)
 }
 
-/// Closes at exec what whoever started the tests has left open: a box begins with three.
+/// Undoes what whoever started the tests has handed down: open descriptors and ignored signals. A
+/// box begins with three descriptors and with every signal as it is by default.
 #[allow(unsafe_code)]
-fn forget_descriptors() -> std::io::Result<()> {
+fn forget_inheritance() -> std::io::Result<()> {
+    for signal in 1..=libc::SIGSYS {
+        // SAFETY: the default action runs no code of ours; SIGKILL and SIGSTOP refuse.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     // SAFETY: nothing is closed now; after the exec nobody here uses a descriptor.
     match unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) } {
         0 => Ok(()),
