@@ -37,6 +37,7 @@ pub mod proc;
 mod program;
 pub mod readiness;
 mod root;
+pub mod signalfd;
 pub mod stat;
 pub mod stdio;
 pub mod timerfd;

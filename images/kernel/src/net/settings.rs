@@ -91,6 +91,8 @@ struct Values {
     linger: Option<u32>,
     /// Nanoseconds to wait for something to receive, and for room to send.
     patience: [Option<u64>; 2],
+    /// Groups that it is in.
+    groups: Vec<Vec<u8>>,
 }
 
 /// What a socket is and how it is set.
@@ -169,6 +171,7 @@ impl Settings {
             numbers: BTreeMap::new(),
             linger: None,
             patience: [None; 2],
+            groups: Vec::new(),
         };
         Self {
             family,
@@ -216,6 +219,11 @@ impl Settings {
     /// Sets the number of an option, whatever it is.
     pub fn put(&self, level: u32, name: u32, value: i32) {
         self.values.lock().numbers.insert((level, name), value);
+    }
+
+    /// Runs `with` on the multicast groups that it is in.
+    pub fn with_groups<R>(&self, with: impl FnOnce(&mut Vec<Vec<u8>>) -> R) -> R {
+        with(&mut self.values.lock().groups)
     }
 
     fn buffer(&self, name: u32, default: i32) -> i32 {

@@ -74,6 +74,8 @@ pub fn send_to_thread(thread: &Arc<Thread>, info: Info) -> Result<()> {
         return Err(Errno::EAGAIN);
     }
     thread.interrupt();
+    // A descriptor of signalfd may wait for it.
+    process.child_events.wake_all();
     Ok(())
 }
 

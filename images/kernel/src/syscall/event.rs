@@ -1,16 +1,19 @@
-//! Descriptors for events: counters, timers, processes.
+//! Descriptors for events: counters, timers, processes, signals.
 
 use alloc::sync::Arc;
 
 use linux_raw_sys::general::{self as linux, __kernel_itimerspec, __kernel_timespec};
 
 use super::lookup::{file, install};
+use super::signal::read_mask;
 use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
 use crate::fs::eventfd::EventFd;
+use crate::fs::signalfd::SignalFd;
 use crate::fs::timerfd::TimerFd;
 use crate::fs::{self, OpenFile};
 use crate::memory::user;
+use crate::signal::Set;
 use crate::task::{self, process};
 use crate::time::SECOND;
 
@@ -108,4 +111,28 @@ pub fn pidfd_open(id: i32, flags: u32) -> Answer {
     }
     let theirs = process::by_id(id).ok_or(Errno::ESRCH)?;
     fs::open_pidfd(&task::process(), &theirs).map(u64::from)
+}
+
+/// signalfd4(2).
+pub fn signalfd4(fd: i32, mask: Address, size: usize, flags: u32) -> Answer {
+    if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mask = read_mask(mask, size)?.ok_or(Errno::EFAULT)?;
+    let mask = mask.without(Set::UNBLOCKABLE);
+    if fd != -1 {
+        let file = file(Fd(fd))?;
+        file.downcast::<SignalFd>().ok_or(Errno::EINVAL)?.set(mask);
+        return Ok(fd as u64);
+    }
+    let status = linux::O_RDWR | flags & linux::O_NONBLOCK;
+    install(
+        OpenFile::new(Arc::new(SignalFd::new(mask)), status, None),
+        flags & linux::O_CLOEXEC != 0,
+    )
+}
+
+/// signalfd(2).
+pub fn signalfd(fd: i32, mask: Address, size: usize) -> Answer {
+    signalfd4(fd, mask, size, 0)
 }

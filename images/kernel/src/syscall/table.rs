@@ -288,6 +288,8 @@ calls! {
     __NR_timerfd_create "timerfd_create" event::timerfd_create(u32, u32);
     __NR_timerfd_settime "timerfd_settime" event::timerfd_settime(Fd, u32, Address, Address);
     __NR_timerfd_gettime "timerfd_gettime" event::timerfd_gettime(Fd, Address);
+    __NR_signalfd "signalfd" event::signalfd(i32, Address, usize);
+    __NR_signalfd4 "signalfd4" event::signalfd4(i32, Address, usize, u32);
     __NR_pidfd_open "pidfd_open" event::pidfd_open(i32, u32);
 
     // Sockets.

@@ -4,6 +4,7 @@ mod cpu;
 mod generated;
 mod kernel;
 mod memory;
+mod net;
 mod process;
 mod status;
 mod sys;

@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::generated::{Child, Item, Subject};
-use super::{kernel, memory, status};
+use super::{kernel, memory, net, status};
 use crate::errno::{Errno, Result};
 use crate::fs::inode::Target;
 use crate::fs::{Kind, Location, OpenFile, anonymous, mount};
@@ -30,6 +30,10 @@ pub(super) fn root(_: &Subject) -> Result<Vec<Item>> {
         item(
             "mounts",
             Child::Link(|_| Ok(Target::Path(b"self/mounts".to_vec()))),
+        ),
+        item(
+            "net",
+            Child::Link(|_| Ok(Target::Path(b"self/net".to_vec()))),
         ),
     ];
     items.extend(kernel::items());
@@ -69,6 +73,7 @@ const ENTRIES: &[(&str, Child)] = &[
     ("maps", Child::Text(memory::maps)),
     ("mountinfo", Child::Text(mountinfo)),
     ("mounts", Child::Text(mounts)),
+    ("net", Child::Directory(net::directory)),
     ("oom_score", Child::Text(|_| Ok(b"0\n".to_vec()))),
     (
         "oom_score_adj",

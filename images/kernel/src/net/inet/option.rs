@@ -18,8 +18,13 @@ const UDP_GRO: u32 = 104;
 const MULTICAST_GROUPS: core::ops::RangeInclusive<u32> = 42..=47;
 /// The number of the only interface, `lo`.
 pub(in crate::net) const LOOPBACK: i32 = 1;
-/// The way in which TCP avoids congestion, of which there is none.
-const CONGESTION: &[u8; 16] = b"cubic\0\0\0\0\0\0\0\0\0\0\0";
+/// The ways in which TCP avoids congestion, of which there is none.
+const CONGESTION: [&[u8; 16]; 2] = [
+    b"cubic\0\0\0\0\0\0\0\0\0\0\0",
+    b"reno\0\0\0\0\0\0\0\0\0\0\0\0",
+];
+/// Groups that a socket is in, at most (`net.ipv4.igmp_max_memberships`).
+const GROUPS_MAX: usize = 20;
 /// Bytes of a segment over loopback, and before there is a connection.
 const SEGMENT: i32 = 32_768;
 const SEGMENT_DEFAULT: i32 = 536;
@@ -154,20 +159,28 @@ pub(super) fn get(settings: &Settings, about: &About, level: u32, name: u32) -> 
                 set => set,
             }))
         }
-        (net::SOL_TCP, net::TCP_CONGESTION) if is_stream => Ok(CONGESTION.to_vec()),
+        (net::SOL_TCP, net::TCP_CONGESTION) if is_stream => {
+            let index = settings.number(level, name) as usize;
+            Ok(CONGESTION.get(index).unwrap_or(&CONGESTION[0]).to_vec())
+        }
         (net::SOL_TCP, net::TCP_INFO) if is_stream => {
             let mut info = alloc::vec![0; size_of::<net::tcp_info>()];
             info[0] = about.state;
             Ok(info)
         }
         (net::SOL_IP, net::IP_MULTICAST_IF) => Ok([0; 4].to_vec()),
-        (net::SOL_IPV6, net::IPV6_MULTICAST_IF) => Ok(told(settings.number(level, name))),
+        (net::SOL_IPV6, net::IPV6_MULTICAST_IF) if settings.family == net::AF_INET6 => {
+            Ok(told(settings.number(level, name)))
+        }
         (net::SOL_IP, net::IP_MTU) | (net::SOL_IPV6, net::IPV6_MTU) if about.connected => {
             Ok(told(crate::net::interface::MTU))
         }
         (net::SOL_IP, net::IP_MTU) => Err(Errno::ENOTCONN),
-        (net::SOL_TCP | SOL_UDP, _) if level != settings.protocol => Err(Errno::EOPNOTSUPP),
-        _ => Err(Errno::ENOPROTOOPT),
+        (net::SOL_IP, _) => Err(Errno::ENOPROTOOPT),
+        _ if level == settings.protocol || settings.family == net::AF_INET6 => {
+            Err(Errno::ENOPROTOOPT)
+        }
+        _ => Err(Errno::EOPNOTSUPP),
     }
 }
 
@@ -187,7 +200,6 @@ pub(super) fn set(
     let is_stream = settings.kind == net::SOCK_STREAM;
     let is_v6 = settings.family == net::AF_INET6;
     match (level, name) {
-        (net::SOL_SOCKET, net::SO_PASSCRED | net::SO_PASSSEC) => return Err(Errno::EOPNOTSUPP),
         (net::SOL_SOCKET, _) => return Ok(false),
         (net::SOL_TCP | SOL_UDP, _) if level != settings.protocol => {
             return Err(Errno::ENOPROTOOPT);
@@ -200,13 +212,19 @@ pub(super) fn set(
         },
         (net::SOL_TCP, net::TCP_CONGESTION) => {
             let end = value.iter().position(|byte| *byte == 0);
-            match &value[..end.unwrap_or(value.len())] {
-                b"cubic" | b"reno" => {}
-                _ => return Err(Errno::ENOENT),
-            }
+            let mut wanted = value[..end.unwrap_or(value.len())].to_vec();
+            wanted.resize(CONGESTION[0].len(), 0);
+            let index = CONGESTION.iter().position(|known| wanted == **known);
+            let index = index.ok_or(Errno::ENOENT)?;
+            settings.put(level, name, index as i32);
         }
         (net::SOL_TCP, net::TCP_ULP) => return Err(Errno::ENOENT),
-        (net::SOL_IP, net::IP_TTL) if number(value)? == 0 => return Err(Errno::EINVAL),
+        (net::SOL_IP, net::IP_MULTICAST_IF | net::IP_MULTICAST_TTL) if is_stream => {
+            return Err(Errno::EINVAL);
+        }
+        (net::SOL_IPV6, net::IPV6_MULTICAST_HOPS) if is_stream => {
+            return Err(Errno::ENOPROTOOPT);
+        }
         // One byte will do for these.
         (
             net::SOL_IP,
@@ -214,7 +232,7 @@ pub(super) fn set(
         ) if value.len() == 1 => {
             settings.put(level, name, value[0].into());
         }
-        (net::SOL_IP, net::IP_MULTICAST_IF) if is_stream => return Err(Errno::EINVAL),
+        (net::SOL_IP, net::IP_TTL) if number(value)? == 0 => return Err(Errno::EINVAL),
         (net::SOL_IP, net::IP_MULTICAST_IF) => {
             // The address is the first, or the second after a group.
             let at = if value.len() >= 8 { 4 } else { 0 };
@@ -231,7 +249,7 @@ pub(super) fn set(
         }
         (net::SOL_IP, net::IP_ADD_MEMBERSHIP | net::IP_DROP_MEMBERSHIP)
         | (net::SOL_IPV6, net::IPV6_ADD_MEMBERSHIP | net::IPV6_DROP_MEMBERSHIP) => {
-            return membership(is_stream, level, name, value);
+            return membership(settings, level, name, value);
         }
         (net::SOL_IP | net::SOL_IPV6, name) if MULTICAST_GROUPS.contains(&name) => {
             return Err(Errno::ENODEV);
@@ -241,27 +259,38 @@ pub(super) fn set(
     Ok(true)
 }
 
-/// Joining groups: nothing is sent to any, and only `lo` can be asked for.
-fn membership(is_stream: bool, level: u32, name: u32, value: &[u8]) -> Result<bool> {
-    if is_stream {
+/// Joining and leaving groups: nothing is sent to any, and only `lo` can be asked for.
+fn membership(settings: &Settings, level: u32, name: u32, value: &[u8]) -> Result<bool> {
+    if settings.kind == net::SOCK_STREAM {
         return Err(Errno::EPROTO);
     }
-    let joins = matches!(name, net::IP_ADD_MEMBERSHIP | net::IPV6_ADD_MEMBERSHIP);
-    let (is_group, is_ours) = if level == net::SOL_IP {
-        let first = *value.first().ok_or(Errno::EINVAL)?;
-        let ours = value.get(4..8).ok_or(Errno::EINVAL)?;
-        (
-            first & 0xf0 == 0xe0,
-            ours != [0; 4] && is_own_address(ours)?,
-        )
+    let (group, is_group, is_ours) = if level == net::SOL_IP {
+        let (group, ours) = value
+            .get(..8)
+            .and_then(|both| both.split_at_checked(4))
+            .ok_or(Errno::EINVAL)?;
+        let is_ours = ours != [0; 4] && is_own_address(ours)?;
+        (group, group[0] & 0xf0 == 0xe0, is_ours)
     } else {
-        let interface = number(value.get(16..).ok_or(Errno::EINVAL)?)?;
-        (value[0] == 0xff, interface == LOOPBACK)
+        let (group, interface) = value.split_at_checked(16).ok_or(Errno::EINVAL)?;
+        (group, group[0] == 0xff, number(interface)? == LOOPBACK)
     };
-    match (is_group, is_ours) {
-        (false, _) => Err(Errno::EINVAL),
-        (true, false) => Err(Errno::ENODEV),
-        (true, true) if joins => Ok(true),
-        (true, true) => Err(Errno::EADDRNOTAVAIL),
+    if !is_group {
+        return Err(Errno::EINVAL);
     }
+    if !is_ours {
+        return Err(Errno::ENODEV);
+    }
+    let joins = matches!(name, net::IP_ADD_MEMBERSHIP | net::IPV6_ADD_MEMBERSHIP);
+    settings.with_groups(|groups| {
+        let at = groups.iter().position(|joined| joined == group);
+        match at {
+            Some(_) if joins => return Err(Errno::EADDRINUSE),
+            Some(at) => drop(groups.remove(at)),
+            None if !joins => return Err(Errno::EADDRNOTAVAIL),
+            None if groups.len() >= GROUPS_MAX => return Err(Errno::ENOBUFS),
+            None => groups.push(group.to_vec()),
+        }
+        Ok(true)
+    })
 }

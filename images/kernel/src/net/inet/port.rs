@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::net;
 
 use crate::errno::{Errno, Result};
+use crate::net::Protocol;
 use crate::net::settings::Settings;
 use crate::sync::Mutex;
 use crate::task;
@@ -23,14 +24,18 @@ struct Claim<E> {
     address: IpAddr,
     /// Whether IPv4 is not meant by the unspecified address of IPv6.
     v6_only: bool,
-    reuses_address: bool,
-    reuses_port: bool,
     uid: u32,
     listens: bool,
     holder: Weak<E>,
 }
 
-impl<E> Claim<E> {
+impl<E: Protocol> Claim<E> {
+    /// Whether the holder has an option on now: it may have been set since the port was claimed.
+    fn has(&self, option: u32) -> bool {
+        let holder = self.holder.upgrade();
+        holder.is_some_and(|holder| holder.settings().has(option))
+    }
+
     /// Whether what is sent to `address` may be meant for the holder.
     fn covers(&self, address: IpAddr) -> bool {
         self.address == address
@@ -44,10 +49,10 @@ impl<E> Claim<E> {
     }
 
     fn conflicts(&self, other: &Self) -> bool {
-        let shared_address =
-            self.reuses_address && other.reuses_address && !self.listens && !other.listens;
-        let shared_port = self.reuses_port && other.reuses_port && self.uid == other.uid;
-        self.overlaps(other) && !shared_address && !shared_port
+        let both = |option| self.has(option) && other.has(option);
+        self.overlaps(other)
+            && !(!self.listens && !other.listens && both(net::SO_REUSEADDR))
+            && !(self.uid == other.uid && both(net::SO_REUSEPORT))
     }
 }
 
@@ -57,7 +62,7 @@ pub(super) struct Ports<E> {
     next: AtomicU32,
 }
 
-impl<E> Ports<E> {
+impl<E: Protocol> Ports<E> {
     pub(super) const fn new() -> Self {
         Self {
             claims: Mutex::new(BTreeMap::new()),
@@ -69,8 +74,6 @@ impl<E> Ports<E> {
         Claim {
             address,
             v6_only: settings.number(net::SOL_IPV6, net::IPV6_V6ONLY) != 0,
-            reuses_address: settings.has(net::SO_REUSEADDR),
-            reuses_port: settings.has(net::SO_REUSEPORT),
             uid: task::process().credentials().euid,
             listens: false,
             holder: holder.clone(),

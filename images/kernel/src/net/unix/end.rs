@@ -208,7 +208,6 @@ impl End {
                 return match state.error.take() {
                     Some(errno) => Err(errno),
                     None if state.shut.contains(Shut::RECEIVE) => Ok(Received::default()),
-                    None if sink.remaining() == 0 => Ok(Received::default()),
                     None => Err(Errno::EAGAIN),
                 };
             }

@@ -69,7 +69,7 @@ impl End {
         if !address::is_inside(to.ip()) {
             return outside::route()
                 .connect(self, to)
-                .inspect_err(|_| self.forget_port());
+                .inspect_err(|_| self.forget_address());
         }
         PORTS.move_to(&self.me, local);
         {
@@ -166,17 +166,17 @@ impl End {
         self.changed.wake_all();
     }
 
-    fn forget_port(&self) {
-        let port = {
+    /// Gives up an address that was not asked for; the port stays until another is.
+    fn forget_address(&self) {
+        let local = {
             let mut state = self.state.lock();
             if state.named {
                 return;
             }
-            let port = state.local.port();
-            state.local = SocketAddr::new(address::any(self.settings.family), 0);
-            port
+            state.local.set_ip(address::any(self.settings.family));
+            state.local
         };
-        PORTS.release(&self.me, port);
+        PORTS.move_to(&self.me, local);
     }
 
     /// Becomes as new, keeping an address that was asked for. A peer is told that it is over.
@@ -194,7 +194,7 @@ impl End {
             peer.changed.wake_all();
         }
         refuse_all(role);
-        self.forget_port();
+        self.forget_address();
         self.changed.wake_all();
     }
 

@@ -205,13 +205,16 @@ impl Protocol for End {
 
     fn bind(&self, bytes: &[u8]) -> Result<()> {
         let mut local = bindable(&self.settings, bytes)?;
-        {
+        let old = {
             let state = self.state.lock();
-            if state.local.port() != 0 || !matches!(state.role, Role::Idle) {
+            if state.named || !matches!(state.role, Role::Idle) {
                 return Err(Errno::EINVAL);
             }
-        }
-        local.set_port(PORTS.claim(&self.me, &self.settings, local)?);
+            state.local.port()
+        };
+        let port = PORTS.claim(&self.me, &self.settings, local)?;
+        PORTS.release(&self.me, old);
+        local.set_port(port);
         let mut state = self.state.lock();
         (state.local, state.named) = (local, true);
         Ok(())
