@@ -10,7 +10,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use unicell_guest_abi::{boot, exit, layout, message, platform};
-use vm_memory::mmap::MmapRegionBuilder;
+use vm_memory::mmap::{MmapRegionBuilder, MmapRegionError};
 use vm_memory::{
     ByteValued, Bytes, FileOffset, GuestAddress, GuestMemoryError, GuestMemoryMmap,
     GuestMemoryRegion, GuestRegionMmap, MmapRegion,
@@ -90,7 +90,7 @@ pub enum MemoryError {
         what: &'static str,
         /// Why it could not be.
         #[source]
-        source: vm_memory::mmap::MmapRegionError,
+        source: MmapRegionError,
     },
     /// What has to lie in RAM at start leaves nothing for the guest.
     #[error("{0} bytes of RAM are too few for the kernel and its tables")]
@@ -124,6 +124,8 @@ pub(crate) struct Memory {
     /// RAM and the box image: what the device may be told to read.
     readable: GuestMemoryMmap,
     slots: Vec<Slot>,
+    /// What RAM lies in; dropped after the regions above.
+    _ram_mapping: Mapping,
 }
 
 impl Memory {
@@ -138,7 +140,8 @@ impl Memory {
         if !in_range || !ram.is_multiple_of(layout::RAM_GRANULE) {
             return Err(MemoryError::Size(ram));
         }
-        let ram = Arc::new(region(layout::RAM_GPA, map_ram(ram)?));
+        let (mapping, ram) = map_ram(ram)?;
+        let ram = Arc::new(region(layout::RAM_GPA, ram));
         let mut slots = vec![slot(&ram, false)];
         slots.extend(kernel.map(|kernel| Slot {
             gpa: layout::KERNEL_GPA,
@@ -156,6 +159,7 @@ impl Memory {
             ram: collection(vec![ram]),
             readable: collection(regions),
             slots,
+            _ram_mapping: mapping,
         })
     }
 
@@ -214,17 +218,53 @@ fn slot(region: &GuestRegionMmap, read_only: bool) -> Slot {
     }
 }
 
-fn map_ram(size: u64) -> Result<MmapRegion, MemoryError> {
-    let ram = MmapRegionBuilder::new(size as usize)
-        .with_mmap_prot(libc::PROT_READ | libc::PROT_WRITE)
-        .with_mmap_flags(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE)
-        .build()
-        .map_err(|source| MemoryError::Map {
-            what: "the RAM",
-            source,
-        })?;
+/// A mapping that ends with this.
+struct Mapping {
+    start: *mut u8,
+    len: usize,
+}
+
+// SAFETY: the pointer is used to undo the mapping and for nothing else.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: this is what was mapped, and nobody uses it any more: in `Memory`, the regions
+        // that lie in it are dropped before.
+        let undone = unsafe { rustix::mm::munmap(self.start.cast(), self.len) };
+        debug_assert!(undone.is_ok());
+    }
+}
+
+/// Maps RAM where huge pages of the guest can be huge pages of the host: not every kernel does that
+/// of itself.
+fn map_ram(size: u64) -> Result<(Mapping, MmapRegion), MemoryError> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    let align = layout::HUGE_PAGE_SIZE as usize;
+    let (size, len) = (size as usize, size as usize + align);
+    let (prot, flags) = (
+        ProtFlags::READ | ProtFlags::WRITE,
+        MapFlags::PRIVATE | MapFlags::NORESERVE,
+    );
+    let failed = |source| MemoryError::Map {
+        what: "the RAM",
+        source,
+    };
+    // SAFETY: a fresh mapping chosen by the kernel replaces nothing.
+    let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, prot, flags) }
+        .map_err(|errno| failed(MmapRegionError::Mmap(errno.into())))?;
+    let start: *mut u8 = start.cast();
+    let mapping = Mapping { start, len };
+    let builder = MmapRegionBuilder::new(size)
+        .with_mmap_prot(prot.bits() as i32)
+        .with_mmap_flags(flags.bits() as i32);
+    // SAFETY: the aligned part lies within the mapping, which its caller keeps for longer.
+    let ram = unsafe { builder.with_raw_mmap_pointer(start.add(start.align_offset(align))) };
+    let ram = ram.build().map_err(failed)?;
     advise(&ram);
-    Ok(ram)
+    Ok((mapping, ram))
 }
 
 /// RAM below this has small pages: what an idle instance keeps. The guest takes single frames from
@@ -329,6 +369,7 @@ mod tests {
             panic!("{:?}", memory.slots());
         };
         assert_eq!((ram.gpa, ram.len, ram.read_only), (0, 16 << 20, false));
+        assert!(ram.host.is_multiple_of(layout::HUGE_PAGE_SIZE));
         let expected = (layout::BOX_GPA, 8192, true);
         assert_eq!((image.gpa, image.len, image.read_only), expected);
     }

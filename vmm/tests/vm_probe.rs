@@ -1,5 +1,7 @@
 //! The probe, on whatever host this is.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use unicell_vmm::hardware_virtualisation;
 use unicell_vmm::probe::{Instruction, Probe, Sight, probe};
 
