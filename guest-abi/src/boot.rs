@@ -75,8 +75,6 @@ pub struct BootInfo {
 pub mod flags {
     /// Report each system call on the trace channel.
     pub const TRACE: u32 = 1;
-    /// Upper part of RAM is backed by huge pages where the guest maps huge pages.
-    pub const HUGE_PAGES: u32 = 2;
 }
 
 const _: () = {
