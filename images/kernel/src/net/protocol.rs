@@ -47,6 +47,8 @@ pub struct Outgoing {
     pub credentials: Option<SenderCredentials>,
     /// Descriptors; taken once they are on their way.
     pub rights: Option<Rights>,
+    /// Control messages of other levels than SOL_SOCKET.
+    pub control: Vec<Control>,
 }
 
 impl Outgoing {

@@ -184,7 +184,7 @@ fn read_control(header: &Header, outgoing: &mut Outgoing) -> Result<()> {
                 }
             }
             (net::SOL_SOCKET, net::SCM_CREDENTIALS) => {
-                let data: &[u8; 12] = data.as_array().ok_or(Errno::EINVAL)?;
+                let data = <&[u8; 12]>::try_from(data).map_err(|_| Errno::EINVAL)?;
                 outgoing.credentials = Some(claimed(SenderCredentials {
                     pid: word(data),
                     uid: word(&data[4..]),
@@ -192,7 +192,11 @@ fn read_control(header: &Header, outgoing: &mut Outgoing) -> Result<()> {
                 })?);
             }
             (net::SOL_SOCKET, _) => return Err(Errno::EINVAL),
-            _ => {}
+            (level, kind) => outgoing.control.push(Control {
+                level,
+                kind,
+                data: data.to_vec(),
+            }),
         }
         rest = rest.get(space(len - CONTROL_HEADER)..).unwrap_or_default();
     }
@@ -232,8 +236,7 @@ fn send_message(open: &Open, at: Address, flags: u32) -> Answer {
         outgoing.to = Some(read_address(header.name, len)?);
     }
     let mut source = Source::pieces(header.pieces()?);
-    let is_unix = open.socket().protocol().settings().family == net::AF_UNIX;
-    if header.control_len > 0 && is_unix {
+    if header.control_len > 0 {
         read_control(&header, &mut outgoing)?;
     }
     send(open, &mut source, &mut outgoing)

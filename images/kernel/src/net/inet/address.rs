@@ -114,7 +114,6 @@ pub fn parse_destination(of: u32, v6_only: bool, address: &[u8]) -> Result<Socke
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
 
     #[test]
     fn addresses_come_back() {
@@ -135,6 +134,6 @@ mod tests {
         assert_eq!(parse(net::AF_INET6, &v4), Err(Errno::EINVAL));
         let v6 = shown(net::AF_INET6, "[::1]:80".parse().unwrap());
         assert_eq!(parse(net::AF_INET, &v6), Err(Errno::EAFNOSUPPORT));
-        assert_eq!(parse(net::AF_INET, &vec![0; 1]), Err(Errno::EINVAL));
+        assert_eq!(parse(net::AF_INET, &[0; 1]), Err(Errno::EINVAL));
     }
 }

@@ -37,7 +37,8 @@ pub fn create(family: u32, kind: u32, protocol: u32) -> Result<Arc<dyn Protocol>
     }
     match (kind, protocol) {
         (net::SOCK_STREAM, 0 | TCP) => Ok(tcp::End::new(family)),
-        (net::SOCK_DGRAM, 0 | UDP) => Ok(udp::End::new(family)),
+        (net::SOCK_DGRAM, 0 | UDP) => Ok(udp::End::new(family, UDP)),
+        (net::SOCK_DGRAM, net::SOL_UDPLITE) => Ok(udp::End::new(family, protocol)),
         (net::SOCK_DGRAM, protocol) if PINGS.contains(&protocol) => Err(Errno::EACCES),
         (net::SOCK_STREAM | net::SOCK_DGRAM, _) => Err(Errno::EPROTONOSUPPORT),
         (net::SOCK_RAW, 0) => Err(Errno::EPROTONOSUPPORT),
@@ -64,10 +65,9 @@ fn bindable(settings: &Settings, bytes: &[u8]) -> Result<SocketAddr> {
         return Ok(SocketAddr::new(address::any(of), port));
     }
     let local = address::parse(of, bytes)?;
-    if of == net::AF_INET6 && local.is_ipv4() {
-        if settings.number(net::SOL_IPV6, net::IPV6_V6ONLY) != 0 {
-            return Err(Errno::EINVAL);
-        }
+    let v6_only = of == net::AF_INET6 && settings.number(net::SOL_IPV6, net::IPV6_V6ONLY) != 0;
+    if v6_only && local.is_ipv4() {
+        return Err(Errno::EINVAL);
     }
     let free = settings.number(net::SOL_IP, net::IP_FREEBIND) != 0;
     if local.ip().is_unspecified() || address::is_inside(local.ip()) || free {

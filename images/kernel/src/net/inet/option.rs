@@ -78,6 +78,12 @@ pub(super) const OF_UDP: &[Known] = &[
     known(SOL_UDP, UDP_GRO, 0, Rule::Flag),
 ];
 
+/// Those of UDP-Lite: bytes of a datagram that are checksummed, sent and received.
+pub(super) const OF_UDP_LITE: &[Known] = &[
+    known(net::SOL_UDPLITE, 10, 0, Rule::Any),
+    known(net::SOL_UDPLITE, 11, 0, Rule::Any),
+];
+
 /// Those of IPv4.
 pub(super) const OF_V4: &[Known] = &[
     known(net::SOL_IP, net::IP_TOS, 0, Rule::Range(0, 255)),

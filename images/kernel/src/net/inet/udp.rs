@@ -1,4 +1,4 @@
-//! UDP.
+//! UDP, and UDP-Lite, which differs in what is checksummed: nothing, here.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use linux_raw_sys::net;
 
-use super::option::{self, About, OF_UDP, OF_V4, OF_V6};
+use super::option::{self, About, OF_UDP, OF_UDP_LITE, OF_V4, OF_V6};
 use super::port::Ports;
 use super::{UDP, address};
 use crate::errno::{Errno, Result};
@@ -28,7 +28,11 @@ const BUFFER: i32 = 212_992;
 const UNCONNECTED: u8 = 7;
 const CONNECTED: u8 = 1;
 
+/// How far a datagram goes unless told otherwise (`net.ipv4.ip_default_ttl`).
+const HOPS: i32 = 64;
+
 static PORTS: Ports<End> = Ports::new();
+static LITE_PORTS: Ports<End> = Ports::new();
 
 /// A UDP socket.
 pub struct End {
@@ -57,14 +61,26 @@ struct Note {
     class: i32,
 }
 
+/// A number in a control message, from `least` to 255.
+fn byte(data: &[u8], least: i32) -> Result<i32> {
+    let data = <&[u8; 4]>::try_from(data).map_err(|_| Errno::EINVAL)?;
+    let number = i32::from_ne_bytes(*data);
+    if (least..=255).contains(&number) {
+        Ok(number)
+    } else {
+        Err(Errno::EINVAL)
+    }
+}
+
 impl End {
-    /// An end of a family (AF_*).
+    /// An end of a family (AF_*), of UDP or UDP-Lite (IPPROTO_*).
     #[must_use]
-    pub fn new(of: u32) -> Arc<Self> {
-        let known: &[&[_]] = if of == net::AF_INET6 {
-            &[OF_UDP, OF_V4, OF_V6]
-        } else {
-            &[OF_UDP, OF_V4]
+    pub fn new(of: u32, protocol: u32) -> Arc<Self> {
+        let known: &[&[_]] = match (of, protocol) {
+            (net::AF_INET6, UDP) => &[OF_UDP, OF_V4, OF_V6],
+            (net::AF_INET6, _) => &[OF_UDP_LITE, OF_V4, OF_V6],
+            (_, UDP) => &[OF_UDP, OF_V4],
+            _ => &[OF_UDP_LITE, OF_V4],
         };
         let state = State {
             local: SocketAddr::new(address::any(of), 0),
@@ -76,10 +92,18 @@ impl End {
         };
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
-            settings: Settings::new((of, net::SOCK_DGRAM, UDP), known, (BUFFER, BUFFER)),
+            settings: Settings::new((of, net::SOCK_DGRAM, protocol), known, (BUFFER, BUFFER)),
             state: Mutex::new(state),
             changed: WaitQueue::new(),
         })
+    }
+
+    fn ports(&self) -> &'static Ports<Self> {
+        if self.settings.protocol == UDP {
+            &PORTS
+        } else {
+            &LITE_PORTS
+        }
     }
 
     fn is_v6(&self) -> bool {
@@ -166,8 +190,8 @@ impl End {
         }
     }
 
-    fn note(&self, from: SocketAddr, to: SocketAddr) -> Note {
-        let (hops, class) = match to.ip() {
+    fn note(&self, from: SocketAddr, to: SocketAddr, control: &[Control]) -> Result<Note> {
+        let (mut hops, mut class) = match to.ip() {
             IpAddr::V4(_) => (
                 self.settings.number(net::SOL_IP, net::IP_TTL),
                 self.settings.number(net::SOL_IP, net::IP_TOS),
@@ -177,14 +201,28 @@ impl End {
                 self.settings.number(net::SOL_IPV6, net::IPV6_TCLASS),
             ),
         };
-        let hops = if hops < 0 { 64 } else { hops };
-        let class = class.max(0);
-        Note {
+        // What a message asks for goes before what the socket is set to.
+        for asked in control {
+            match (asked.level, asked.kind) {
+                (net::SOL_IP, net::IP_TTL) => hops = byte(&asked.data, 1)?,
+                (net::SOL_IPV6, net::IPV6_HOPLIMIT) => hops = byte(&asked.data, -1)?,
+                (net::SOL_IP, net::IP_TOS) if asked.data.len() == 1 => {
+                    class = asked.data[0].into();
+                }
+                (net::SOL_IP, net::IP_TOS) => class = byte(&asked.data, 0)?,
+                (net::SOL_IPV6, net::IPV6_TCLASS) => class = byte(&asked.data, -1)?,
+                // On the only interface there is, all is said with the destination.
+                (net::SOL_IP, net::IP_PKTINFO) | (net::SOL_IPV6, net::IPV6_PKTINFO) => {}
+                (net::SOL_IP | net::SOL_IPV6, _) => return Err(Errno::EINVAL),
+                _ => {}
+            }
+        }
+        Ok(Note {
             from,
             to: to.ip(),
-            hops,
-            class,
-        }
+            hops: if hops < 0 { HOPS } else { hops },
+            class: class.max(0),
+        })
     }
 
     /// How well this end is meant by something that comes from an address.
@@ -228,7 +266,7 @@ impl End {
             let port = state.local.port();
             state.local = SocketAddr::new(address::any(self.settings.family), 0);
             drop(state);
-            PORTS.release(&self.me, port);
+            self.ports().release(&self.me, port);
         }
     }
 }
@@ -243,7 +281,7 @@ impl Protocol for End {
         if self.state.lock().local.port() != 0 {
             return Err(Errno::EINVAL);
         }
-        local.set_port(PORTS.claim(&self.me, &self.settings, local)?);
+        local.set_port(self.ports().claim(&self.me, &self.settings, local)?);
         let mut state = self.state.lock();
         (state.local, state.named) = (local, true);
         Ok(())
@@ -262,7 +300,7 @@ impl Protocol for End {
         let mut local = self.bound()?;
         if local.ip().is_unspecified() {
             local.set_ip(address::own(to.ip()));
-            PORTS.move_to(&self.me, local);
+            self.ports().move_to(&self.me, local);
         }
         let mut state = self.state.lock();
         (state.local, state.remote) = (local, Some(to));
@@ -312,14 +350,15 @@ impl Protocol for End {
         if from.ip().is_unspecified() {
             from.set_ip(address::own(to.ip()));
         }
+        let note = self.note(from, to, &outgoing.control)?;
         let data = source.read_all()?;
         let len = data.len();
         if !address::is_inside(to.ip()) {
             outside::route().send(from, to, &data)?;
             return Ok(len);
         }
-        match PORTS.find(to, |end| end.score(from)) {
-            Some(end) => end.arrive(data, self.note(from, to)),
+        match self.ports().find(to, |end| end.score(from)) {
+            Some(end) => end.arrive(data, note),
             // Nobody is there: a connected socket is told so, later.
             None if remote.is_some() => {
                 self.state.lock().error = Some(Errno::ECONNREFUSED);
@@ -406,7 +445,7 @@ impl Protocol for End {
             (state.local.port(), core::mem::take(&mut state.messages))
         };
         drop(messages);
-        PORTS.release(&self.me, port);
+        self.ports().release(&self.me, port);
     }
 
     fn line(&self, inode: u64) -> Line {

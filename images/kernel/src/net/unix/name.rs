@@ -36,7 +36,9 @@ pub(super) enum Name {
 }
 
 /// Who has which abstract name, for each kind of socket.
-static ABSTRACT: Mutex<BTreeMap<(u32, Vec<u8>), Weak<End>>> = Mutex::new(BTreeMap::new());
+type Holders = BTreeMap<(u32, Vec<u8>), Weak<End>>;
+
+static ABSTRACT: Mutex<Holders> = Mutex::new(BTreeMap::new());
 
 impl Name {
     /// The name in an address; none if it is empty.
