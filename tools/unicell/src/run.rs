@@ -129,14 +129,14 @@ fn init_block(manifest: &Manifest) -> Vec<u8> {
     let env: Vec<String> = env.collect();
     let args: Vec<&[u8]> = [manifest.entrypoint().as_bytes()]
         .into_iter()
-        .chain(manifest.args().iter().map(|argument| argument.as_bytes()))
+        .chain(manifest.args().iter().map(String::as_bytes))
         .collect();
     let mut block = Vec::new();
     Init::encode(
         manifest.entrypoint().as_bytes(),
         manifest.workdir().as_bytes(),
         args.into_iter(),
-        env.iter().map(|variable| variable.as_bytes()),
+        env.iter().map(String::as_bytes),
         &mut block,
     );
     block
