@@ -98,15 +98,21 @@ fn wait_for_ends() {
     }
 }
 
-/// The processes whose program is ours, this one apart.
+/// The processes whose program is ours, this one apart. One that has ended and that init has not
+/// asked about yet holds nothing but its number.
 fn processes() -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(name) = fs::read_to_string(entry.path().join("comm")) else {
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
             continue;
         };
-        if name.starts_with("unicell") {
-            found.push(format!("{} {}", entry.file_name().display(), name.trim()));
+        // "number (name) state ...": a name may hold anything, so the last parenthesis ends it.
+        let Some((name, state)) = stat.rsplit_once(") ") else {
+            continue;
+        };
+        let name = name.split_once('(').map_or("", |(_, name)| name);
+        if name.starts_with("unicell") && !state.starts_with('Z') {
+            found.push(format!("{} {name}", entry.file_name().display()));
         }
     }
     found

@@ -18,6 +18,8 @@ use unicell_vmm::{
 };
 
 fn main() {
+    // Started by a descriptor, the process would be known by its number. Only for those who look.
+    let _ = rustix::thread::set_name(c"unicell-vmm");
     let status = match serve() {
         // A node that is gone, before the start or at the end, has been told all that it wants.
         Ok(()) | Err(LinkError::Closed) => 0,
