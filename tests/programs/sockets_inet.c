@@ -407,6 +407,41 @@ static void breaking(void) {
     close(listens);
 }
 
+static void urgent(void) {
+    int client, server, mark = -1;
+    char buffer[16];
+    connected(&client, &server);
+    tell("nothing urgent", recv(server, buffer, 1, MSG_OOB));
+    write(client, "abc", 3);
+    tell("send urgent", send(client, "de!", 3, MSG_OOB));
+    write(client, "fg", 2);
+    usleep(1000);
+    events("urgent", server);
+    tell("read up to it", read(server, buffer, 10));
+    ioctl(server, SIOCATMARK, &mark);
+    printf("at the mark %d\n", mark);
+    tell("peek", recv(server, buffer, 1, MSG_OOB | MSG_PEEK));
+    tell("urgent", recv(server, buffer, 1, MSG_OOB));
+    printf("%c\n", buffer[0]);
+    events("read", server);
+    tell("once", recv(server, buffer, 1, MSG_OOB));
+    tell("go on", read(server, buffer, 10));
+    ioctl(server, SIOCATMARK, &mark);
+    printf("at the mark %d\n", mark);
+    set(server, SOL_SOCKET, SO_OOBINLINE, 1);
+    write(client, "x", 1);
+    send(client, "!", 1, MSG_OOB);
+    write(client, "y", 1);
+    usleep(1000);
+    tell("not beside the stream", recv(server, buffer, 1, MSG_OOB));
+    tell("before it", read(server, buffer, 10));
+    ioctl(server, SIOCATMARK, &mark);
+    printf("at the mark %d\n", mark);
+    tell("it and the rest", read(server, buffer, 10));
+    close(client);
+    close(server);
+}
+
 static void *drain(void *argument) {
     int fd = *(int *)argument;
     static char buffer[10000];
@@ -765,6 +800,7 @@ int main(void) {
     connecting();
     refused();
     breaking();
+    urgent();
     flowing();
     both_families();
     datagrams();

@@ -96,3 +96,26 @@ fn sixty_four_rust_threads_with_channels() {
         assert!(outcome.out().contains("counter 1280\n"), "{outcome}");
     }
 }
+
+#[test]
+fn unix_sockets() {
+    for outcome in same_in_every_linking("sockets_unix") {
+        assert_eq!(outcome.code, 0, "{outcome}");
+        assert!(outcome.out().contains("child 7\n"), "{outcome}");
+    }
+}
+
+#[test]
+fn tcp_and_udp_over_loopback() {
+    for outcome in same_in_every_linking("sockets_inet") {
+        assert_eq!(outcome.code, 0, "{outcome}");
+        assert!(outcome.out().contains("read 3100060\n"), "{outcome}");
+    }
+}
+
+#[test]
+fn signals_read_from_a_descriptor() {
+    for outcome in same_in_every_linking("signalfd") {
+        assert!(outcome.out().contains("values 42 43\n"), "{outcome}");
+    }
+}

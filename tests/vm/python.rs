@@ -54,3 +54,9 @@ fn megabytes_through_stdin_and_stdout() {
         input.len()
     );
 }
+
+#[test]
+fn web_server_asyncio_and_descriptors_over_sockets() {
+    let outcome = python().arg("/test/sockets.py").same();
+    assert!(outcome.out().contains("b'message and file'\n"), "{outcome}");
+}

@@ -107,17 +107,22 @@ pub fn pair() -> (Arc<PipeEnd>, Arc<PipeEnd>) {
     (pipe.end(true, false), pipe.end(false, true))
 }
 
+/// Whether what is opened so is to be read, and whether it is to be written.
+fn directions(flags: u32) -> (bool, bool) {
+    match flags & linux::O_ACCMODE {
+        linux::O_RDONLY => (true, false),
+        linux::O_WRONLY => (false, true),
+        _ => (true, true),
+    }
+}
+
 /// Opens a pipe that has a name; waits for the other end as fifo(7) says.
 ///
 /// # Errors
 ///
 /// ENXIO if it is to be written, without waiting, and nobody reads; RESTART.
 pub fn open(pipe: &Arc<Pipe>, flags: u32) -> Result<Arc<dyn File>> {
-    let (reads, writes) = match flags & linux::O_ACCMODE {
-        linux::O_RDONLY => (true, false),
-        linux::O_WRONLY => (false, true),
-        _ => (true, true),
-    };
+    let (reads, writes) = directions(flags);
     let nonblocking = flags & linux::O_NONBLOCK != 0;
     let (readers, writers) = {
         let state = pipe.state.lock();
@@ -339,7 +344,9 @@ impl File for PipeEnd {
     }
 
     fn reopen(self: Arc<Self>, flags: u32) -> Result<Arc<dyn File>> {
-        open(&self.pipe, flags)
+        // One without a name is opened without waiting for another end.
+        let (reads, writes) = directions(flags);
+        Ok(self.pipe.end(reads, writes))
     }
 
     fn name(&self) -> Vec<u8> {

@@ -186,6 +186,11 @@ pub trait Protocol: Send + Sync {
     /// Where to wait for a change.
     fn queue(&self) -> &WaitQueue;
 
+    /// Whether what was sent as urgent is next (sockatmark(3)).
+    fn is_at_mark(&self) -> bool {
+        false
+    }
+
     /// Bytes that can be read at once.
     ///
     /// # Errors

@@ -116,7 +116,9 @@ impl File for Socket {
         let count = match command {
             ioctl::FIONREAD => self.protocol.unread()?,
             ioctl::TIOCOUTQ => self.protocol.unsent()?,
-            ioctl::SIOCATMARK if self.protocol.settings().kind == net::SOCK_STREAM => 0,
+            ioctl::SIOCATMARK if self.protocol.settings().kind == net::SOCK_STREAM => {
+                self.protocol.is_at_mark().into()
+            }
             _ => return interface::ioctl(command, argument),
         };
         user::write(argument, &(count as u32))?;

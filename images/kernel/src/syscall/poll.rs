@@ -255,15 +255,13 @@ pub fn epoll_ctl(set: Fd, operation: u32, fd: Fd, event: Address) -> Answer {
 fn wait_until(set: Fd, events: Address, max: i32, deadline: Option<u64>) -> Answer {
     /// Events of one call, at most; Linux's limit lies where the list would no longer fit.
     const MAX: usize = i32::MAX as usize / size_of::<epoll_event>();
-    /// So many are told at once, whatever the program has room for.
-    const AT_ONCE: usize = 4096;
     let max = usize::try_from(max)
         .ok()
         .filter(|max| (1..=MAX).contains(max));
     let max = max.ok_or(Errno::EINVAL)?;
     let file = file(set)?;
     let epoll = file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
-    let told = epoll.wait(max.min(AT_ONCE), deadline)?;
+    let told = epoll.wait(max, deadline)?;
     for (at, (ready, data)) in told.iter().enumerate() {
         let event = epoll_event {
             events: *ready,

@@ -187,6 +187,7 @@ impl End {
             state.remote = None;
             let unread = state.incoming.len();
             state.incoming.discard(unread);
+            state.urgent.taken(usize::MAX);
             take_role(&mut state)
         };
         if let Some(peer) = peer {

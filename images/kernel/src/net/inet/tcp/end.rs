@@ -10,6 +10,7 @@ use linux_raw_sys::net;
 use super::super::option::{self, About, OF_TCP, OF_V4, OF_V6};
 use super::super::port::Ports;
 use super::super::{TCP, address, bindable};
+use super::urgent::Urgent;
 use crate::errno::{Errno, Result};
 use crate::fs::Events;
 use crate::io::{Sink, Source};
@@ -44,6 +45,7 @@ pub(super) struct State {
     /// The other end, open or not.
     pub(super) peer: Option<Arc<End>>,
     pub(super) incoming: Bytes,
+    pub(super) urgent: Urgent,
     /// The peer will send no more.
     pub(super) finished: bool,
     pub(super) shut: Shut,
@@ -103,6 +105,7 @@ impl End {
             role: Role::Idle,
             peer: None,
             incoming: Bytes::default(),
+            urgent: Urgent::default(),
             finished: false,
             shut: Shut::empty(),
             error: None,
@@ -137,6 +140,19 @@ impl End {
         }
     }
 
+    fn receive_urgent(&self, sink: &mut Sink<'_>, peek: bool) -> Result<Received> {
+        let byte = {
+            let mut state = self.state.lock();
+            if matches!(state.role, Role::Idle | Role::Failed | Role::Listening(_)) {
+                return Err(Errno::ENOTCONN);
+            }
+            state.urgent.read(peek).ok_or(Errno::EINVAL)?
+        };
+        let mut received = Received::bytes(sink.write(&[byte])?);
+        received.flags = net::MSG_OOB;
+        Ok(received)
+    }
+
     /// There is room: wakes the peer if it waits for it.
     fn tell_room(peer: Option<Arc<Self>>) {
         if let Some(peer) = peer
@@ -164,6 +180,28 @@ impl State {
             Role::Connected { .. } if self.shut.contains(Shut::SEND) => FIN_WAIT2,
             Role::Connected { .. } => ESTABLISHED,
         }
+    }
+
+    /// Takes bytes in, the last of which is urgent. There is room for them.
+    fn put_urgent(&mut self, source: &mut Source<'_>, inline: bool) -> Result<usize> {
+        let before = source.remaining() - 1;
+        let put = self.incoming.put(source, before)?;
+        if put < before {
+            return Ok(put);
+        }
+        let mut byte = [0];
+        match source.peek(&mut byte) {
+            Ok(_) => {}
+            Err(_) if put > 0 => return Ok(put),
+            Err(errno) => return Err(errno),
+        }
+        self.urgent.arrive(self.incoming.len(), byte[0], inline);
+        if inline {
+            self.incoming.put(source, 1)?;
+        } else {
+            source.skip(1);
+        }
+        Ok(put + 1)
     }
 
     /// The peer will send no more.
@@ -304,9 +342,6 @@ impl Protocol for End {
             }
             state.peer.clone().ok_or(Errno::EPIPE)?
         };
-        if outgoing.has(net::MSG_OOB) {
-            return Err(Errno::EOPNOTSUPP);
-        }
         let len = source.remaining();
         if len == 0 {
             return Ok(0);
@@ -324,6 +359,9 @@ impl Protocol for End {
             let room = self.capacity(&peer).saturating_sub(theirs.incoming.len());
             if room == 0 {
                 Err(Errno::EAGAIN)
+            } else if outgoing.has(net::MSG_OOB) && len <= room {
+                let inline = peer.settings.has(net::SO_OOBINLINE);
+                theirs.put_urgent(source, inline)
             } else {
                 theirs.incoming.put(source, room)
             }
@@ -342,7 +380,7 @@ impl Protocol for End {
             return Err(Errno::EAGAIN);
         }
         if flags & net::MSG_OOB != 0 {
-            return Err(Errno::EINVAL);
+            return self.receive_urgent(sink, peeks(flags));
         }
         let (received, peer) = {
             let mut state = self.state.lock();
@@ -364,14 +402,16 @@ impl Protocol for End {
                     None => Err(Errno::EAGAIN),
                 };
             }
+            let most = state.urgent.limit();
             let received = if flags & net::MSG_TRUNC != 0 {
                 // Thrown away rather than read.
-                sink.remaining().min(state.incoming.len())
+                sink.remaining().min(state.incoming.len()).min(most)
             } else {
-                state.incoming.copy(0, sink, usize::MAX)?
+                state.incoming.copy(0, sink, most)?
             };
             if !peeks(flags) {
                 state.incoming.discard(received);
+                state.urgent.taken(received);
             }
             (received, state.peer.clone())
         };
@@ -439,6 +479,7 @@ impl Protocol for End {
             );
             events.set(Events::RDHUP, ended);
             events.set(Events::READ, ended || !state.incoming.is_empty());
+            events.set(Events::PRI, state.urgent.is_news());
             events.set(Events::WRITE, state.shut.contains(Shut::SEND));
             (events, state.peer.clone())
         };
@@ -452,6 +493,10 @@ impl Protocol for End {
 
     fn queue(&self) -> &WaitQueue {
         &self.changed
+    }
+
+    fn is_at_mark(&self) -> bool {
+        self.state.lock().urgent.is_next()
     }
 
     fn unread(&self) -> Result<usize> {

@@ -5,5 +5,6 @@
 
 mod connection;
 mod end;
+mod urgent;
 
 pub use end::End;
