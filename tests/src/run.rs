@@ -85,10 +85,10 @@ impl Run {
     /// Runs it on this machine's own kernel, with the box as its root (writes
     /// go to memory and are forgotten).
     pub fn native(&self) -> Outcome {
-        // A mount namespace of its own, entered by the helper.
+        // Namespaces of its own, furnished by the helper.
         let mut command = Command::new("unshare");
         command
-            .arg("-m")
+            .arg("-mn")
             .arg(native_helper())
             .arg(self.tree.path())
             .arg(&self.workdir);

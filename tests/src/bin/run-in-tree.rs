@@ -1,8 +1,10 @@
-//! `run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...`, started in a mount
-//! namespace of its own: becomes the program, natively, with the tree as its
-//! root. Writes go to an overlay in memory, as they do in a micro-VM.
+//! `run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...`, started in a mount and a
+//! network namespace of its own: becomes the program, natively, with the tree
+//! as its root. Writes go to an overlay in memory and loopback is the only
+//! network, as in a micro-VM.
 
 use std::ffi::OsString;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -17,7 +19,9 @@ fn main() -> ExitCode {
         eprintln!("usage: run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...");
         return ExitCode::from(125);
     };
-    let entered = enter(Path::new(&tree), Path::new(&workdir)).and_then(|()| forget_inheritance());
+    let entered = bring_loopback_up()
+        .and_then(|()| enter(Path::new(&tree), Path::new(&workdir)))
+        .and_then(|()| forget_inheritance());
     let error = match entered {
         Ok(()) => Command::new(&program)
             .args(arguments.collect::<Vec<OsString>>())
@@ -38,6 +42,23 @@ fn forget_inheritance() -> std::io::Result<()> {
     }
     // SAFETY: nothing is closed now; after the exec nobody here uses a descriptor.
     match unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// In a new network namespace loopback is there, and down.
+#[allow(unsafe_code)]
+fn bring_loopback_up() -> std::io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: all zeroes is a value of this plain C struct.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: the request is a whole `ifreq` that outlives the call.
+    match unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &request) } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }

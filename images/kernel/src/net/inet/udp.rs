@@ -130,10 +130,9 @@ impl End {
     }
 
     fn check_destination(&self, to: SocketAddr) -> Result<()> {
-        let broadcast = match to.ip() {
-            IpAddr::V4(ip) => ip.is_broadcast() || ip == Ipv4Addr::new(127, 255, 255, 255),
-            IpAddr::V6(_) => false,
-        };
+        // Where loopback is the only network, so is its broadcast address; the
+        // general one is merely unreachable.
+        let broadcast = to.ip() == IpAddr::V4(Ipv4Addr::new(127, 255, 255, 255));
         if broadcast && !self.settings.has(net::SO_BROADCAST) {
             return Err(Errno::EACCES);
         }
