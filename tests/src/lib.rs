@@ -19,6 +19,7 @@
 #![allow(clippy::expect_used)]
 
 pub mod boxes;
+pub mod coverage;
 pub mod exit;
 pub mod hosts;
 pub mod process;

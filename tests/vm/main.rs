@@ -12,6 +12,7 @@ mod doctor;
 mod ends;
 mod errors;
 mod host;
+mod oracle;
 mod package;
 mod perl;
 mod programs;

@@ -51,6 +51,11 @@ pub fn call(number: u64) -> Option<&'static Call> {
     TABLE.get(usize::try_from(number).ok()?)?.as_ref()
 }
 
+/// All calls, by number.
+pub fn all() -> impl Iterator<Item = &'static Call> {
+    TABLE.iter().flatten()
+}
+
 calls! {
     // Memory.
     __NR_mmap "mmap" memory::mmap(Address, usize, u32, u32, Fd, u64);
