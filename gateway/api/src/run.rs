@@ -1,0 +1,201 @@
+//! Somewhere to run an instance. The gateway decides, this does.
+//!
+//! One primitive: **a stream is a number in the guest and a descriptor in the
+//! instance's process.** The gateway makes the descriptor and keeps a duplicate,
+//! the process moves bytes between it and the guest.
+//!
+//! What the gateway relies on:
+//!
+//! - When a guest is done with a stream, its process calls `shutdown(2)` with
+//!   both directions on the descriptor before it closes it: the gateway's
+//!   duplicate would keep the stream open otherwise. When the process is gone,
+//!   the gateway does it.
+//! - A descriptor may be of any stream or datagram socket: a TCP or UDP socket,
+//!   or one end of a socket pair (`SOCK_STREAM` for TCP, `SOCK_SEQPACKET` for UDP: one
+//!   message for each datagram).
+//! - The last event is [`Event::Ended`]. If the channel closes without it, the
+//!   instance is taken as failed.
+//! - After [`Event::Ended`] or the end of the channel there is no process, no
+//!   control group and no file left of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+pub use rustix::io::Errno;
+use tokio::sync::mpsc;
+
+use crate::id::InstanceId;
+use crate::instance::{Determinism, Limits, Outcome, Transport, Usage};
+use crate::services::BoxImage;
+
+/// A file that is written over the box before the program starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuestFile {
+    /// Absolute path. Directories on the way are made.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// What is run in the box.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Absolute path in the box.
+    pub entry: String,
+    /// Arguments, without the name.
+    pub args: Vec<String>,
+    /// `NAME=value`: all of the environment.
+    pub env: Vec<String>,
+    /// Absolute path of the directory it starts in.
+    pub workdir: String,
+}
+
+/// Where the output goes: write ends of pipes, or files.
+#[derive(Debug)]
+pub struct Output {
+    /// The program's standard output.
+    pub stdout: OwnedFd,
+    /// The program's standard error.
+    pub stderr: OwnedFd,
+    /// What the guest kernel prints.
+    pub log: OwnedFd,
+}
+
+/// All that is needed to start an instance. It has a gateway, and its guest
+/// the addresses of [`crate::address`].
+#[derive(Debug)]
+pub struct Launch {
+    /// Its id: what is made on the host for it is named by it, so that it can
+    /// be found after the node was killed.
+    pub id: InstanceId,
+    /// The guest's host name.
+    pub hostname: String,
+    /// Its box.
+    pub image: BoxImage,
+    /// What is run in it.
+    pub program: Program,
+    /// What is written over the box.
+    pub files: Vec<GuestFile>,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Where the output goes. The input is empty.
+    pub output: Output,
+    /// It is stopped after this time.
+    pub timeout: Option<Duration>,
+}
+
+/// Names one wish of a guest to open a stream, for one instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ask(pub u64);
+
+/// What an instance tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The program runs.
+    Started {
+        /// How far its run can be repeated.
+        determinism: Determinism,
+    },
+    /// The guest wants a stream. It waits for [`Instance::answer`].
+    Open {
+        /// To be repeated in the answer. Not in use by another.
+        ask: Ask,
+        /// Which kind.
+        transport: Transport,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// What it used in all.
+        usage: Usage,
+    },
+}
+
+/// What an instance left on the host while it runs, for cleaning up after a
+/// node that was killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Traces {
+    /// Its process.
+    pub pid: Option<u32>,
+    /// When that was started (field 22 of `/proc/PID/stat`): a process with
+    /// another time is another process.
+    pub pid_start: Option<u64>,
+    /// Control groups, deepest first.
+    pub cgroups: Vec<PathBuf>,
+    /// Sockets and other files.
+    pub files: Vec<PathBuf>,
+}
+
+/// An instance cannot be talked to any more; [`Event::Ended`] says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the instance is gone")]
+pub struct Gone;
+
+/// Why an instance was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The host failed.
+    #[error("the host cannot start it: {0}")]
+    Host(#[from] io::Error),
+    /// What was to be run is not possible: one sentence.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// An instance that was started.
+pub struct Running {
+    /// To talk to it.
+    pub instance: Arc<dyn Instance>,
+    /// What it tells. Nobody reading makes it wait, not the node grow: the
+    /// channel has a bound.
+    pub events: mpsc::Receiver<Event>,
+    /// What it left on the host.
+    pub traces: Traces,
+}
+
+/// Somewhere to run instances.
+#[async_trait]
+pub trait Runner: Send + Sync + 'static {
+    /// Starts one. On an error nothing is left of it. The call is never
+    /// cancelled.
+    async fn start(&self, launch: Launch) -> Result<Running, RunError>;
+}
+
+/// The gateway's handle on an instance. Methods may be called at any time from
+/// any task; none waits for the guest.
+#[async_trait]
+pub trait Instance: Send + Sync + 'static {
+    /// Answers [`Event::Open`]: with a connected descriptor, or with what
+    /// `connect(2)` fails with in the guest.
+    async fn answer(&self, ask: Ask, answer: Result<OwnedFd, Errno>) -> Result<(), Gone>;
+
+    /// Brings a stream to a port of the guest. If nobody listens there, the
+    /// other end sees the stream closed.
+    async fn incoming(
+        &self,
+        port: u16,
+        transport: Transport,
+        from: SocketAddr,
+        stream: OwnedFd,
+    ) -> Result<(), Gone>;
+
+    /// Changes its bounds.
+    async fn limits(&self, limits: Limits) -> Result<(), Gone>;
+
+    /// What it has used until now.
+    async fn usage(&self) -> Result<Usage, Gone>;
+
+    /// Ends it, whatever it is doing. [`Event::Ended`] follows. To stop what
+    /// has ended already is nothing.
+    async fn stop(&self);
+}

@@ -1,0 +1,96 @@
+//! Where services are kept, as the gateway needs it. The calls may block: the
+//! gateway makes them where that does no harm.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use crate::id::ServiceId;
+use crate::instance::Limits;
+use crate::network::Descriptor;
+use crate::problem::Problem;
+use crate::run::Program;
+use crate::service::{Collected, Dependency, Imported, Service, Slot};
+
+/// The box of a service as a file image, shared by all instances.
+#[derive(Clone, Debug)]
+pub struct BoxImage {
+    /// The file it is in. It does not change any more.
+    pub file: Arc<File>,
+    /// Where in it, bytes.
+    pub offset: u64,
+    /// How long, bytes.
+    pub len: u64,
+}
+
+/// What the gateway must know to run a service.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Its id.
+    pub id: ServiceId,
+    /// What is run.
+    pub program: Program,
+    /// Its box.
+    pub image: BoxImage,
+    /// What it needs at the start.
+    pub at_init: Limits,
+    /// The most that it may be given.
+    pub at_most: Limits,
+    /// Where it wants its configuration.
+    pub config_path: String,
+    /// Variables that may be set at its start.
+    pub variables: Vec<String>,
+    /// Its slots.
+    pub slots: Vec<Slot>,
+    /// The networks that it declares. None: isolated.
+    pub networks: Vec<Descriptor>,
+    /// Other services that it may start by an alias.
+    pub dependencies: Vec<Dependency>,
+    /// The gateway protocols that it expects.
+    pub expected_gateway: Vec<Descriptor>,
+    /// The instruction set level that it needs, `x86-64-v1` to `x86-64-v4`.
+    pub architecture: String,
+}
+
+/// Where services are kept. Errors are ready to be answered: a problem with
+/// code `NotFound`, `BadService`, `Conflict`, `Unsupported` or `Internal`.
+pub trait Services: Send + Sync + 'static {
+    /// The service that an id or a tag names.
+    fn resolve(&self, reference: &str) -> Result<ServiceId, Problem>;
+
+    /// What is needed to run it.
+    fn plan(&self, id: ServiceId) -> Result<Plan, Problem>;
+
+    /// All that are there. The number of running instances is not filled in.
+    fn list(&self) -> Result<Vec<Service>, Problem>;
+
+    /// One.
+    fn service(&self, id: ServiceId) -> Result<Service, Problem>;
+
+    /// Brings one in, in any encoding that the node speaks. It is hashed before
+    /// it is kept; if `expected` is given and differs, it is refused.
+    fn import(
+        &self,
+        bytes: &mut dyn Read,
+        expected: Option<ServiceId>,
+    ) -> Result<Imported, Problem>;
+
+    /// Writes one in an encoding, by its name.
+    fn export(&self, id: ServiceId, encoding: &str, to: &mut dyn Write) -> Result<(), Problem>;
+
+    /// Gives a service a name, taking it from whatever had it.
+    fn tag(&self, id: ServiceId, tag: &str) -> Result<(), Problem>;
+
+    /// Removes a name.
+    fn untag(&self, tag: &str) -> Result<(), Problem>;
+
+    /// Removes a service and its names.
+    fn remove(&self, id: ServiceId) -> Result<(), Problem>;
+
+    /// Removes what nothing refers to. Services in `keep` (those that run) stay.
+    fn collect(&self, keep: &[ServiceId]) -> Result<Collected, Problem>;
+
+    /// Tags and what they name.
+    fn tags(&self) -> Result<BTreeMap<String, ServiceId>, Problem>;
+}
