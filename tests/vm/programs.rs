@@ -119,3 +119,22 @@ fn signals_read_from_a_descriptor() {
         assert!(outcome.out().contains("values 42 43\n"), "{outcome}");
     }
 }
+
+#[test]
+fn clocks_are_read_without_a_system_call() {
+    for outcome in same_in_every_linking("clock") {
+        assert_eq!(outcome.code, 0, "{outcome}");
+    }
+    let outcome = program("dynamic", "clock").options(["--stats"]).guest();
+    let calls = outcome
+        .err()
+        .lines()
+        .find_map(|line| {
+            line.trim()
+                .strip_suffix("  system calls")?
+                .parse::<u32>()
+                .ok()
+        })
+        .unwrap_or_else(|| panic!("no count of system calls: {outcome}"));
+    assert!(calls < 200, "{calls} system calls for 200,000 readings");
+}

@@ -5,6 +5,7 @@ pub mod cpu;
 mod entry;
 pub mod frame;
 pub mod gate;
+mod vdso;
 pub mod xstate;
 
 pub use context::Context;
@@ -17,6 +18,15 @@ pub fn fault_address() -> u64 {
     return entry::fault_address();
     #[cfg(not(feature = "image"))]
     0
+}
+
+/// The vDSO: a shared object of one page.
+#[must_use]
+pub fn vdso() -> &'static [u8] {
+    #[cfg(feature = "image")]
+    return vdso::bytes();
+    #[cfg(not(feature = "image"))]
+    &[]
 }
 
 /// Ends the instance with a panic's message and the backtrace of its caller.

@@ -76,7 +76,8 @@ pub fn monotonic() -> u64 {
     LATEST.fetch_max(ns, Ordering::Relaxed).max(ns)
 }
 
-static LATEST: AtomicU64 = AtomicU64::new(0);
+/// The latest moment that anybody has been told: by the kernel, or by the vDSO.
+pub(crate) static LATEST: AtomicU64 = AtomicU64::new(0);
 
 /// Nanoseconds to add to monotonic time to get the time since 1970.
 #[must_use]

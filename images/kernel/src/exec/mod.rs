@@ -4,6 +4,7 @@ mod elf;
 mod image;
 mod script;
 mod stack;
+mod vdso;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -155,6 +156,7 @@ impl Found {
             main: &main,
             elf: &self.elf,
             interpreter_base,
+            vdso: vdso::map(&space)?,
         };
         let credentials = process.credentials();
         let top = stack::build(

@@ -34,6 +34,7 @@ pub(super) struct Auxiliary<'a> {
     pub(super) main: &'a Image,
     pub(super) elf: &'a Elf,
     pub(super) interpreter_base: u64,
+    pub(super) vdso: u64,
 }
 
 /// Where things are.
@@ -122,9 +123,11 @@ fn vector(
         main,
         elf,
         interpreter_base,
+        vdso,
     } = auxiliary;
     let hwcap = u64::from(super::FEATURES.load(Ordering::Relaxed));
     let pairs = [
+        (at::AT_SYSINFO_EHDR, *vdso),
         (at::AT_HWCAP, hwcap),
         (at::AT_PAGESZ, PAGE_SIZE),
         (at::AT_CLKTCK, 100),
