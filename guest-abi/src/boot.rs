@@ -69,15 +69,23 @@ pub struct BootInfo {
     pub features: u32,
     /// Randomness for the kernel's generator, from the host (or a seed, in reproducible runs).
     pub seed: [u8; 32],
+    /// With [`flags::TERMINAL`]: the terminal's size, rows in the upper half, columns in the lower.
+    pub window: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Bits of [`BootInfo::flags`].
 pub mod flags {
     /// Report each system call on the trace channel.
     pub const TRACE: u32 = 1;
+    /// The program's standard input, output and error are one terminal, the controlling one of its
+    /// session. The stream of standard input brings what is typed, the channel of standard output
+    /// takes what is shown.
+    pub const TERMINAL: u32 = 2;
 }
 
 const _: () = {
     assert!(size_of::<KernelHeader>() == 32 + 8 * VECTORS + 16);
-    assert!(size_of::<BootInfo>() == 112);
+    assert!(size_of::<BootInfo>() == 120);
 };

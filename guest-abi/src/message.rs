@@ -73,7 +73,8 @@ pub struct Stream {
     pub kind: u32,
     /// Bytes that follow ([`kind::DATA`]), else 0.
     pub len: u32,
-    /// The grant in bytes ([`kind::CREDIT`]) or an errno ([`kind::RESET`]), else 0.
+    /// The grant in bytes ([`kind::CREDIT`]), an errno ([`kind::RESET`]) or a size
+    /// ([`kind::WINDOW`]), else 0.
     pub value: u32,
 }
 
@@ -87,6 +88,9 @@ pub mod kind {
     pub const CREDIT: u32 = 3;
     /// The stream is broken in both directions.
     pub const RESET: u32 = 4;
+    /// The terminal behind standard input has another size: rows in the upper half of the value,
+    /// columns in the lower. To the guest only; needs no credit.
+    pub const WINDOW: u32 = 5;
 }
 
 const _: () = {

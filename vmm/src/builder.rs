@@ -15,6 +15,7 @@ use crate::outcome::End;
 use crate::run::Vm;
 use crate::symbols::Symbols;
 use crate::timeline::Timeline;
+use crate::window::Window;
 
 /// Why an instance cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,7 @@ pub struct Builder {
     init: Vec<u8>,
     flags: u32,
     seed: Option<[u8; 32]>,
+    window: Option<Window>,
     timeline: Timeline,
 }
 
@@ -80,6 +82,7 @@ impl Builder {
             init: Vec::new(),
             flags: 0,
             seed: None,
+            window: None,
             timeline: Timeline::now(),
         }
     }
@@ -119,6 +122,13 @@ impl Builder {
         self
     }
 
+    /// Gives the program a terminal of this size; the backend is its other side.
+    #[must_use]
+    pub fn terminal(mut self, window: Window) -> Self {
+        self.window = Some(window);
+        self
+    }
+
     /// Where the timeline begins, if not with this builder.
     #[must_use]
     pub fn timeline(mut self, timeline: Timeline) -> Self {
@@ -152,6 +162,7 @@ impl Builder {
             init: self.init,
             flags: self.flags,
             seed,
+            window: self.window,
         };
         let helper = Helper::spawn(Arc::clone(&kvm), content, Arc::clone(&memory))?;
         let mut machine = Machine::new(&kvm, memory.slots(), &mut timeline)?;

@@ -2,7 +2,7 @@
 
 use kvm_bindings::CpuId;
 use unicell_guest_abi::ABI_VERSION;
-use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo};
+use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo, flags};
 use unicell_guest_abi::layout::{self, HUGE_PAGE_SIZE, PAGE_SIZE};
 use unicell_guest_abi::platform::{NEVER, Shared};
 use vm_memory::GuestMemoryError;
@@ -11,6 +11,7 @@ use crate::cpu::{self, cpuid};
 use crate::kernel::{Kernel, Segment};
 use crate::memory::{Memory, MemoryError};
 use crate::tables::{Access, Tables};
+use crate::window::Window;
 
 /// Free memory that is made present before the kernel takes it: about as much as the kernel and a
 /// small program take before the program's first instruction.
@@ -26,6 +27,8 @@ pub(crate) struct Content {
     pub(crate) init: Vec<u8>,
     pub(crate) flags: u32,
     pub(crate) seed: [u8; 32],
+    /// The size of the terminal, if the program has one.
+    pub(crate) window: Option<Window>,
 }
 
 impl Content {
@@ -43,7 +46,7 @@ impl Content {
         let boot = BootInfo {
             magic: BOOT_MAGIC,
             abi: ABI_VERSION,
-            flags: self.flags,
+            flags: self.flags | self.window.map_or(0, |_| flags::TERMINAL),
             ram_size: self.ram,
             free_start: free,
             root_table: layout::TABLES_GPA,
@@ -54,6 +57,8 @@ impl Content {
             xstate_size: cpuid::xstate_size(cpuid),
             features: cpuid::leaf(cpuid, 1, 0).map_or(0, |leaf| leaf.edx),
             seed: self.seed,
+            window: self.window.map_or(0, Window::to_abi),
+            reserved: 0,
         };
         let put = || {
             memory.write(layout::BOOT_GPA, boot)?;

@@ -39,6 +39,7 @@ mod symbols;
 mod tables;
 mod timeline;
 mod vcpu;
+mod window;
 
 pub use backend::{Backend, Channel, Nonsense, Watch, Written};
 pub use builder::{BuildError, Builder};
@@ -51,3 +52,4 @@ pub use outcome::{End, Exits, Outcome, Stats};
 pub use run::{Ended, Remains, StopHandle, Vm};
 pub use stdio::Stdio;
 pub use timeline::Timeline;
+pub use window::Window;

@@ -6,11 +6,11 @@ use rustix::event::PollFlags;
 use unicell_guest_abi::message::{Reply, Request, Stream};
 
 use crate::backend::{Backend, Channel, Nonsense, Watch, Written};
-use crate::link::InstanceEnd;
+use crate::link::{InstanceEnd, Wish};
 use crate::run::StopHandle;
 use crate::stdio::Stdio;
 
-/// [`Stdio`], and the node's wish to stop the instance.
+/// [`Stdio`], and the node's wishes.
 pub struct Linked {
     stdio: Stdio,
     link: InstanceEnd,
@@ -54,8 +54,13 @@ impl Backend for Linked {
         let Some((link, stdio)) = events.split_first() else {
             return;
         };
-        if !link.is_empty() && self.link.wants_stop() {
-            self.stop.stop();
+        // One at a time: if there are more, the link is ready again.
+        if !link.is_empty() {
+            match self.link.wish() {
+                Some(Wish::Stop) => self.stop.stop(),
+                Some(Wish::Resize(window)) => self.stdio.resize(window),
+                None => {}
+            }
         }
         self.stdio.ready(stdio);
     }

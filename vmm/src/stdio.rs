@@ -13,6 +13,7 @@ use std::io::{IoSlice, IoSliceMut};
 use unicell_guest_abi::message::{Reply, Request, Stream, kind, op};
 
 use crate::backend::{Backend, Channel, Nonsense, Watch, Written};
+use crate::window::Window;
 
 /// What a pipe takes or gives at once when it is ready (POSIX's PIPE_BUF on Linux).
 const PIPE_BUF: usize = 4096;
@@ -114,6 +115,8 @@ pub struct Stdio {
     stdin: Port,
     channels: [Port; Channel::ALL.len()],
     input: Option<Input>,
+    /// A new size of the terminal that the guest has not been told of.
+    resized: Option<Window>,
 }
 
 impl Stdio {
@@ -124,7 +127,13 @@ impl Stdio {
             stdin: Port::new(Arc::new(stdin)),
             channels: [Arc::new(stdout), Arc::new(stderr), Arc::clone(&log), log].map(Port::new),
             input: None,
+            resized: None,
         }
+    }
+
+    /// The terminal behind the descriptors has another size.
+    pub fn resize(&mut self, window: Window) {
+        self.resized = Some(window);
     }
 }
 
@@ -200,6 +209,14 @@ impl Backend for Stdio {
 
     fn receive(&mut self, room: &mut [u8]) -> Option<Stream> {
         let input = self.input.as_mut().filter(|input| !input.ended)?;
+        if let Some(window) = self.resized.take() {
+            return Some(Stream {
+                stream: input.stream,
+                kind: kind::WINDOW,
+                len: 0,
+                value: window.to_abi(),
+            });
+        }
         let most = (room.len() as u64).min(input.credit) as usize;
         if most == 0 || self.stdin.blocked {
             return None;

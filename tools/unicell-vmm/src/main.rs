@@ -68,6 +68,9 @@ fn build(start: &mut Start, timeline: Timeline) -> Result<Vm, BuildError> {
     if let Some(seed) = start.seed {
         builder = builder.seed(seed);
     }
+    if let Some(window) = start.window {
+        builder = builder.terminal(window);
+    }
     if let Some(image) = start.image.take() {
         builder = builder.image(image);
     }

@@ -65,6 +65,7 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
             .map(|time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
         since_ns: start.since,
         seed: None,
+        window: None,
         init: start.init,
         image: Some(image),
         stdin: own(io::stdin().as_fd().try_clone_to_owned())?,

@@ -13,8 +13,12 @@ use rustix::net::{
 };
 
 use super::wire::{DESCRIPTORS, StartFrame};
-use super::{FRAME_MAX, LinkError, Message, Start};
+use super::{FRAME_MAX, LinkError, Message, Start, Wish};
 use crate::memory::BoxImage;
+use crate::window::Window;
+
+/// Bytes of the longest wish; of a longer frame the rest is lost, and the frame makes no sense.
+const WISH_MAX: usize = 16;
 
 /// An instance's end of the link to its node.
 #[derive(Clone, Debug)]
@@ -84,17 +88,16 @@ impl InstanceEnd {
         }
     }
 
-    /// Whether the node wants the instance to stop, or is gone.
+    /// What the node wishes next, if it wishes something. One that has shut its side of the link, or
+    /// talks nonsense, wishes a stop.
     #[must_use]
-    pub fn wants_stop(&self) -> bool {
-        // Nothing but a stop comes after the start, and a closed link means the same.
-        let mut frame = [0; 1];
-        let received = recv(
-            &*self.0,
-            &mut frame[..],
-            RecvFlags::DONTWAIT | RecvFlags::PEEK,
-        );
-        !matches!(received, Err(Errno::AGAIN | Errno::INTR))
+    pub fn wish(&self) -> Option<Wish> {
+        let mut frame = [0; WISH_MAX];
+        match recv(&*self.0, &mut frame[..], RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            Ok((_, len)) => Some(Window::decode(&frame[..len]).map_or(Wish::Stop, Wish::Resize)),
+            Err(_) => Some(Wish::Stop),
+        }
     }
 }
 
@@ -123,6 +126,7 @@ fn assemble(frame: &StartFrame, descriptors: Vec<OwnedFd>) -> Result<Start, Link
         timeout_ns: frame.timeout_ns,
         since_ns: frame.since_ns,
         seed: frame.seed,
+        window: frame.window,
         init,
         image,
         stdin,

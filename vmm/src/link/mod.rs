@@ -1,7 +1,7 @@
 //! The frames between an instance's process and its node.
 //!
 //! A SOCK_SEQPACKET socket pair joins the two; the process inherits its end as descriptor 0. The
-//! node sends one [`Start`] with descriptors, later perhaps a stop; the process answers
+//! node sends one [`Start`] with descriptors, later perhaps [`Wish`]es; the process answers
 //! [`Message::Started`] and [`Message::Ended`]. If the node's end closes, the instance stops.
 //!
 //! Each side treats the other as hostile: frames are bounded by [`FRAME_MAX`], decoded into typed
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::memory::BoxImage;
 use crate::outcome::Outcome;
+use crate::window::Window;
 
 /// The longest frame, in bytes.
 pub const FRAME_MAX: usize = 64 << 10;
@@ -40,6 +41,8 @@ pub struct Start {
     pub since_ns: u64,
     /// The guest's randomness, in a reproducible run.
     pub seed: Option<[u8; 32]>,
+    /// The size of the terminal that standard input and output are, if they are one.
+    pub window: Option<Window>,
     /// The init block, at most `unicell_guest_abi::init::MAX` bytes.
     pub init: Vec<u8>,
     /// The box image.
@@ -54,8 +57,16 @@ pub struct Start {
     pub log: OwnedFd,
 }
 
-/// What an instance's process says. (The node says nothing but the start: any frame after it means
-/// that the instance is to stop.)
+/// What a node wants after the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The instance is to stop.
+    Stop,
+    /// The terminal has another size.
+    Resize(Window),
+}
+
+/// What an instance's process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
     /// The virtual machine is made and about to run.

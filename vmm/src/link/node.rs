@@ -8,12 +8,13 @@ use std::process::{Child, Command};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType, recv, send, sendmsg, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+    SocketFlags, SocketType, recv, send, sendmsg, shutdown, socketpair,
 };
 
 use super::wire::{DESCRIPTORS, StartFrame};
 use super::{FRAME_MAX, LinkError, Message, Start};
+use crate::window::Window;
 
 /// The node's end of the link to one instance.
 #[derive(Debug)]
@@ -74,14 +75,27 @@ impl NodeEnd {
         Ok(())
     }
 
-    /// Asks the instance to stop. That it is gone already is no error.
+    /// Asks the instance to stop: nothing more will be said. That it is gone already is no error.
     ///
     /// # Errors
     ///
     /// The link failed.
     pub fn stop(&self) -> Result<(), LinkError> {
-        match send(&self.0, &[0], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            // A full socket holds a stop already.
+        match shutdown(&self.0, Shutdown::Write) {
+            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Tells the instance that its terminal has another size. That it is gone already is no error,
+    /// nor that it does not read: what it has not read by then it does not want to know.
+    ///
+    /// # Errors
+    ///
+    /// The link failed.
+    pub fn resize(&self, window: Window) -> Result<(), LinkError> {
+        let frame = window.encode()?;
+        match send(&self.0, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
             Ok(_) | Err(Errno::PIPE | Errno::CONNRESET | Errno::AGAIN) => Ok(()),
             Err(errno) => Err(errno.into()),
         }

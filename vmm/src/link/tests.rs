@@ -18,6 +18,10 @@ fn start(init: Vec<u8>) -> Start {
         timeout_ns: Some(5),
         since_ns: 9,
         seed: Some([7; 32]),
+        window: Some(Window {
+            rows: 24,
+            columns: 80,
+        }),
         init,
         image: Some(BoxImage {
             file: null().unwrap().into(),
@@ -92,17 +96,36 @@ fn messages_arrive_as_they_were_sent_but_printable() {
 #[test]
 fn a_stop_and_a_closed_link_are_noticed() {
     let (node, instance) = pair();
-    assert!(!instance.wants_stop());
+    assert_eq!(instance.wish(), None);
     node.stop().unwrap();
-    assert!(instance.wants_stop());
+    assert_eq!(instance.wish(), Some(Wish::Stop));
+    instance.send(&Message::Started).unwrap();
+    assert!(matches!(node.receive(), Ok(Message::Started)));
     let (node, instance) = pair();
     drop(node);
-    assert!(instance.wants_stop());
+    assert_eq!(instance.wish(), Some(Wish::Stop));
     assert!(matches!(instance.start(), Err(LinkError::Closed)));
     let (node, instance) = pair();
     drop(instance);
     assert!(matches!(node.receive(), Err(LinkError::Closed)));
     node.stop().unwrap();
+}
+
+#[test]
+fn sizes_arrive_in_order_and_nonsense_is_a_stop() {
+    let (node, instance) = pair();
+    let sizes = [(24, 80), (0, 0), (u16::MAX, u16::MAX)];
+    let sizes = sizes.map(|(rows, columns)| Window { rows, columns });
+    for size in sizes {
+        node.resize(size).unwrap();
+    }
+    for size in sizes {
+        assert_eq!(instance.wish(), Some(Wish::Resize(size)));
+    }
+    for nonsense in [&[7][..], &[255; 4], &[1; 100], &[0; 3]] {
+        send(node.as_fd(), nonsense, SendFlags::empty()).unwrap();
+        assert_eq!(instance.wish(), Some(Wish::Stop), "{nonsense:?}");
+    }
 }
 
 #[test]

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use unicell_guest_abi::init;
 
 use super::{FRAME_MAX, LinkError, Message};
+use crate::window::Window;
 
 /// The first number of every frame. Node and process come from one build; a mismatch is an old
 /// process that lies around.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Descriptors that come with a start: standard input, output, error, the log, the init block, and
 /// the box image if there is one.
@@ -22,6 +23,7 @@ pub(super) struct StartFrame {
     pub(super) timeout_ns: Option<u64>,
     pub(super) since_ns: u64,
     pub(super) seed: Option<[u8; 32]>,
+    pub(super) window: Option<Window>,
     pub(super) init_len: u64,
     /// Offset and length of the box image in its file.
     pub(super) image: Option<(u64, u64)>,
@@ -36,6 +38,7 @@ impl StartFrame {
             timeout_ns: start.timeout_ns,
             since_ns: start.since_ns,
             seed: start.seed,
+            window: start.window,
             init_len: start.init.len() as u64,
             image: start.image.as_ref().map(|image| (image.offset, image.len)),
         }
@@ -54,6 +57,16 @@ impl StartFrame {
             return Err(LinkError::Nonsense("its init block is too long"));
         }
         Ok(frame)
+    }
+}
+
+impl Window {
+    pub(super) fn encode(self) -> Result<Vec<u8>, LinkError> {
+        encode(&self)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
+        decode(bytes)
     }
 }
 
