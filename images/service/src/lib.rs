@@ -30,9 +30,12 @@
 //! Formats and rules are in `docs/package.md`.
 
 pub mod check;
+pub mod encoding;
 pub mod erofs;
 pub mod inspect;
 pub mod manifest;
 pub mod package;
+pub mod spec;
 pub mod tree;
 pub mod verified;
+pub mod wire;

@@ -93,6 +93,33 @@ pub enum EntryFault {
         /// The bound.
         limit: usize,
     },
+    /// A text that a specification cannot hold.
+    #[error("its {0} is not UTF-8, which a specification cannot hold")]
+    NotUtf8(&'static str),
+    /// Two entries of one directory have one name.
+    #[error("another entry has the same name")]
+    Duplicate,
+    /// An entry that is neither file nor link nor directory.
+    #[error("it is neither a file nor a link nor a directory")]
+    NoItem,
+    /// A link that says it lies elsewhere.
+    #[error("it says that it lies at `{0}`")]
+    Misplaced(String),
+    /// An attribute that cannot be what it is named.
+    #[error("its attribute `{0}` is not valid")]
+    BadAttribute(&'static str),
+    /// A hard link to something that differs.
+    #[error("it is a hard link to `{0}`, which is not the same file")]
+    LinkDiffers(String),
+    /// Contents that are not there any more.
+    #[error("its contents cannot be read")]
+    Unreadable,
+    /// Directories within directories.
+    #[error("it lies within more than {limit} directories")]
+    TooDeep {
+        /// The bound.
+        limit: u32,
+    },
     /// The tree's bound on inodes.
     #[error("the tree has more than {limit} entries")]
     TooManyEntries {

@@ -8,7 +8,7 @@
 
 mod directory;
 mod error;
-mod path;
+pub(crate) mod path;
 mod resolve;
 mod source;
 mod tarball;

@@ -48,7 +48,7 @@ impl<'a> BoxPath<'a> {
     }
 }
 
-pub(super) fn check_name(name: &[u8]) -> Result<(), EntryFault> {
+pub(crate) fn check_name(name: &[u8]) -> Result<(), EntryFault> {
     if name.len() > MAX_NAME_LEN {
         return Err(EntryFault::NameTooLong(name.len()));
     }
@@ -60,7 +60,7 @@ pub(super) fn check_name(name: &[u8]) -> Result<(), EntryFault> {
     }
 }
 
-pub(super) fn check_target(target: &[u8]) -> Result<(), EntryFault> {
+pub(crate) fn check_target(target: &[u8]) -> Result<(), EntryFault> {
     if target.is_empty() || target.len() > MAX_PATH_LEN || target.contains(&0) {
         return Err(EntryFault::BadTarget);
     }

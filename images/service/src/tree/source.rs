@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 pub struct Source {
     place: Place,
     len: u64,
+    hash: Option<blake3::Hash>,
 }
 
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ enum Place {
     Memory(Arc<[u8]>),
     Path(PathBuf),
     Slice { file: Arc<File>, offset: u64 },
+    Absent,
 }
 
 impl Source {
@@ -28,6 +30,7 @@ impl Source {
         Self {
             len: bytes.len() as u64,
             place: Place::Memory(bytes.into()),
+            hash: None,
         }
     }
 
@@ -36,15 +39,90 @@ impl Source {
         Self {
             len,
             place: Place::Path(path),
+            hash: None,
         }
     }
 
     /// `len` bytes of an open file.
-    pub(super) fn slice(file: Arc<File>, offset: u64, len: u64) -> Self {
+    pub fn slice(file: Arc<File>, offset: u64, len: u64) -> Self {
         Self {
             len,
             place: Place::Slice { file, offset },
+            hash: None,
         }
+    }
+
+    /// `len` bytes with this BLAKE3, to be had somewhere else: they cannot be
+    /// opened here.
+    pub fn absent(hash: blake3::Hash, len: u64) -> Self {
+        Self {
+            len,
+            place: Place::Absent,
+            hash: Some(hash),
+        }
+    }
+
+    /// The same bytes, whose BLAKE3 the caller knows. It is not checked.
+    #[must_use]
+    pub fn with_hash(mut self, hash: blake3::Hash) -> Self {
+        self.hash = Some(hash);
+        self
+    }
+
+    /// `len` of the bytes, from `offset`. Both lie within them.
+    pub(crate) fn part(&self, offset: u64, len: u64) -> Self {
+        debug_assert!(offset + len <= self.len);
+        let place = match &self.place {
+            Place::Memory(bytes) => {
+                let part = &bytes[offset as usize..][..len as usize];
+                return Self::bytes(part);
+            }
+            Place::Slice { file, offset: base } => Place::Slice {
+                file: Arc::clone(file),
+                offset: base + offset,
+            },
+            other => other.clone(),
+        };
+        Self {
+            place,
+            len,
+            hash: None,
+        }
+    }
+
+    /// The BLAKE3 of the bytes, where it is known.
+    pub fn known_hash(&self) -> Option<blake3::Hash> {
+        self.hash
+    }
+
+    /// The BLAKE3 of the bytes: as it is known, else they are read.
+    pub fn hash(&self) -> io::Result<blake3::Hash> {
+        if let Some(hash) = self.hash {
+            return Ok(hash);
+        }
+        let mut hasher = blake3::Hasher::new();
+        self.copy_to(&mut |bytes| {
+            hasher.update(bytes);
+            Ok(())
+        })?;
+        Ok(hasher.finalize())
+    }
+
+    /// Passes all bytes on, in parts. Fewer than there should be are an error.
+    pub fn copy_to(&self, to: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let mut reader = self.open()?;
+        let mut buffer = vec![0; self.len.min(256 << 10) as usize];
+        let mut left = self.len;
+        while left > 0 {
+            let part = &mut buffer[..left.min(256 << 10) as usize];
+            reader.read_exact(part)?;
+            to(part)?;
+            left -= part.len() as u64;
+        }
+        Ok(())
     }
 
     /// How many bytes there are.
@@ -63,6 +141,12 @@ impl Source {
         let (bytes, offset) = match &self.place {
             Place::Memory(bytes) => (Bytes::Memory(Arc::clone(bytes)), 0),
             Place::Slice { file, offset } => (Bytes::File(Arc::clone(file)), *offset),
+            Place::Absent => {
+                return Err(io::Error::new(
+                    io::ErrorKind::NotFound,
+                    "its contents are not here",
+                ));
+            }
             Place::Path(path) => {
                 let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
                 let file = OpenOptions::new()

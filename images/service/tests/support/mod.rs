@@ -12,6 +12,8 @@ use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
+pub mod services;
+
 use proptest::prelude::*;
 use unicell_service::erofs;
 use unicell_service::tree::{
@@ -365,6 +367,27 @@ fn what() -> impl Strategy<Value = What> {
         1 => Just(What::Fifo),
         1 => any::<usize>().prop_map(What::Link),
     ]
+}
+
+impl Step {
+    /// Makes the step one whose tree a specification can hold: all text.
+    pub fn make_text(&mut self) {
+        let text = |bytes: &mut Vec<u8>| {
+            for byte in bytes {
+                *byte &= 0x7f;
+                if matches!(*byte, 0 | b'/') {
+                    *byte = b'_';
+                }
+            }
+        };
+        text(&mut self.name);
+        if self.name == b"." || self.name == b".." {
+            self.name = b"dots".to_vec();
+        }
+        if let What::Symlink(target) = &mut self.what {
+            text(target);
+        }
+    }
 }
 
 /// Random trees, as lists of steps.

@@ -1,0 +1,120 @@
+//! JSON+zip: `service.json`, and the files as they lie in the box below
+//! `files/`. Anyone can unpack it and look.
+
+use std::collections::HashMap;
+use std::io::{BufWriter, Read, Write};
+
+use ::zip::result::ZipError;
+use ::zip::write::SimpleFileOptions;
+use ::zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use super::json::{self, JsonForm};
+use super::{DecodeError, EncodeError, Encoding, Spool};
+use crate::spec::{Item, Service};
+use crate::tree::{BoxPath, Source};
+
+const DOCUMENT: &str = "service.json";
+const FILES: &str = "files";
+
+/// Most entries of an archive.
+const MAX_ENTRIES: u64 = 1_000_001;
+
+/// A zip of the document and the files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JsonZip;
+
+impl Encoding for JsonZip {
+    fn name(&self) -> &'static str {
+        "json+zip"
+    }
+
+    fn media_type(&self) -> &'static str {
+        "application/zip"
+    }
+
+    fn recognises(&self, start: &[u8]) -> bool {
+        start.starts_with(b"PK\x03\x04")
+    }
+
+    fn write(&self, service: &Service, out: &mut dyn Write) -> Result<(), EncodeError> {
+        let fail = |error| match error {
+            ZipError::Io(error) => EncodeError::Io(error),
+            other => EncodeError::Zip(other),
+        };
+        let mut out = BufWriter::with_capacity(1 << 20, out);
+        let mut zip = ZipWriter::new_stream(&mut out);
+        zip.start_file(DOCUMENT, options(0o644, true))
+            .map_err(fail)?;
+        // Without a box, the first file tree of the document is another one's.
+        let form = match service.container {
+            Some(_) => JsonForm::Beside,
+            None => JsonForm::Inline,
+        };
+        json::write(service, form, &mut zip)?;
+        if let Some(filesystem) = service.filesystem() {
+            filesystem.walk(&mut |path, branch| {
+                let Item::File(source) = &branch.item else {
+                    return Ok(());
+                };
+                let mode = branch.attributes.mode.unwrap_or(0o644) & 0o777;
+                let large = source.len() >= u64::from(u32::MAX);
+                zip.start_file(format!("{FILES}{path}"), options(mode, large))
+                    .map_err(fail)?;
+                source.copy_to(&mut |bytes| zip.write_all(bytes))?;
+                Ok::<(), EncodeError>(())
+            })?;
+        }
+        zip.finish().map_err(fail)?;
+        Ok(out.flush()?)
+    }
+
+    fn read(&self, input: &Source, spool: &mut Spool) -> Result<Service, DecodeError> {
+        let mut archive = ZipArchive::new(input.open()?)?;
+        if archive.len() as u64 > MAX_ENTRIES {
+            let (what, limit) = ("entries", MAX_ENTRIES);
+            return Err(DecodeError::TooMuch { what, limit });
+        }
+        let (mut document, mut files) = (None, HashMap::new());
+        for index in 0..archive.len() {
+            let mut entry = archive.by_index(index)?;
+            let name = entry.name()?.into_owned();
+            let fail = |reason| DecodeError::ZipEntry {
+                name: name.clone(),
+                reason,
+            };
+            if entry.is_dir() {
+                continue;
+            }
+            let twice = if name == DOCUMENT {
+                let limited = &mut (&mut entry).take(json::MAX_LEN);
+                document.replace(spool.add(limited)?).is_some()
+            } else {
+                let path = name
+                    .strip_prefix(FILES)
+                    .filter(|path| path.starts_with('/'));
+                let path = path.ok_or_else(|| fail("it is neither the document nor a file"))?;
+                BoxPath::parse(path.as_bytes()).map_err(|_| fail("this is no path in a box"))?;
+                files
+                    .insert(path.to_owned(), spool.add(&mut entry)?)
+                    .is_some()
+            };
+            if twice {
+                return Err(fail("it is there twice"));
+            }
+        }
+        let document = document.ok_or(DecodeError::ZipEntry {
+            name: DOCUMENT.to_owned(),
+            reason: "it is not there",
+        })?;
+        json::read(&document, files, spool)
+    }
+}
+
+/// The same for every archive: no time, no owner.
+fn options(mode: u32, large: bool) -> SimpleFileOptions {
+    SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(::zip::DateTime::default())
+        .unix_permissions(mode)
+        .large_file(large)
+}
