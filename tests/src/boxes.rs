@@ -108,6 +108,7 @@ impl Tree {
             .args([Path::new("pack"), &self.path, Path::new("-o"), &fresh])
             // A package says what it runs; each test says it anew.
             .args(["--entrypoint", "/named-when-run"])
+            .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .status()
             .expect("unicell starts");

@@ -22,5 +22,6 @@ pub mod boxes;
 pub mod coverage;
 pub mod exit;
 pub mod hosts;
+pub mod judge;
 pub mod process;
 pub mod run;

@@ -53,6 +53,16 @@ impl std::fmt::Display for Outcome {
 /// When it cannot be started, or has not ended after a time that only a
 /// command that hangs can need; the group is killed and what it said is shown.
 pub fn finish(mut command: Command, input: &[u8]) -> Outcome {
+    let limit = Duration::from_secs(scale(60, 240));
+    finish_within(&mut command, input, limit)
+}
+
+/// As [`finish`], with a limit for a command that is known to take long.
+///
+/// # Panics
+///
+/// As [`finish`].
+pub fn finish_within(command: &mut Command, input: &[u8], limit: Duration) -> Outcome {
     command.process_group(0);
     command
         .stdin(Stdio::piped())
@@ -73,7 +83,6 @@ pub fn finish(mut command: Command, input: &[u8]) -> Outcome {
         let stdout = scope.spawn(move || read_all(stdout));
         let stderr = scope.spawn(move || read_all(stderr));
 
-        let limit = Duration::from_secs(scale(60, 240));
         let timeout = Timespec::try_from(limit).expect("the limit is a time");
         let mut watched = [PollFd::new(&pidfd, PollFlags::IN)];
         let ended = poll(&mut watched, Some(&timeout)).expect("a child can be waited for") > 0;

@@ -85,16 +85,21 @@ impl Run {
     /// Runs it on this machine's own kernel, with the box as its root (writes
     /// go to memory and are forgotten).
     pub fn native(&self) -> Outcome {
+        finish(self.native_command(), &self.input)
+    }
+
+    /// The command of [`Run::native`], not yet started.
+    pub fn native_command(&self) -> Command {
         // Namespaces of its own, furnished by the helper.
         let mut command = Command::new("unshare");
         command
-            .arg("-mn")
+            .arg("-mnu")
             .arg(native_helper())
             .arg(self.tree.path())
             .arg(&self.workdir);
         command.arg(&self.program).args(&self.arguments);
         command.env_clear().envs(&self.environment);
-        finish(command, &self.input)
+        command
     }
 
     /// Runs it in a micro-VM, by `unicell run`.

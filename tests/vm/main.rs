@@ -12,6 +12,7 @@ mod doctor;
 mod ends;
 mod errors;
 mod host;
+mod judge;
 mod oracle;
 mod package;
 mod perl;

@@ -1,5 +1,5 @@
-//! `run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...`, started in a mount and a
-//! network namespace of its own: becomes the program, natively, with the tree
+//! `run-in-tree TREE WORKDIR PROGRAM [ARGUMENT]...`, started in a mount, a
+//! network and a UTS namespace of its own: becomes the program, natively, with the tree
 //! as its root. Writes go to an overlay in memory and loopback is the only
 //! network, as in a micro-VM.
 
@@ -21,7 +21,8 @@ fn main() -> ExitCode {
     };
     let entered = bring_loopback_up()
         .and_then(|()| enter(Path::new(&tree), Path::new(&workdir)))
-        .and_then(|()| forget_inheritance());
+        .and_then(|()| forget_inheritance())
+        .and_then(|()| leave_the_clock());
     let error = match entered {
         Ok(()) => Command::new(&program)
             .args(arguments.collect::<Vec<OsString>>())
@@ -42,6 +43,19 @@ fn forget_inheritance() -> std::io::Result<()> {
     }
     // SAFETY: nothing is closed now; after the exec nobody here uses a descriptor.
     match unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as i32) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// The clock is the machine's, and no namespace has one of its own: it cannot be set, as in a
+/// micro-VM.
+#[allow(unsafe_code)]
+fn leave_the_clock() -> std::io::Result<()> {
+    /// Of linux/capability.h.
+    const CAP_SYS_TIME: libc::c_ulong = 25;
+    // SAFETY: a plain call; who may do it is the kernel's to say.
+    match unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_SYS_TIME) } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }

@@ -8,9 +8,10 @@ use linux_raw_sys::general as linux;
 use super::anonymous;
 use super::file::{Events, File};
 use super::open_file::OpenFile;
+use super::proc;
 use super::stat::Stat;
 use crate::errno::{Errno, Result};
-use crate::task::process::Life;
+use crate::task::process::{Life, by_id};
 use crate::task::{self, Process, WaitQueue};
 
 /// A process.
@@ -58,4 +59,23 @@ pub fn pidfd_process(fd: i32) -> Result<Arc<Process>> {
     file.downcast::<PidFd>()
         .map(|pidfd| pidfd.0.clone())
         .ok_or(Errno::EBADF)
+}
+
+/// As [`pidfd_process`]; a process' directory in `/proc` stands for it too.
+///
+/// # Errors
+///
+/// EBADF, ESRCH if the process has been waited for.
+pub fn signalled_process(fd: i32) -> Result<Arc<Process>> {
+    let process = pidfd_process(fd).or_else(|error| {
+        let file = task::process().files().get(fd)?;
+        let location = file.location().ok_or(error)?;
+        proc::directory_of(&*location.inode).ok_or(error)
+    })?;
+    let known = by_id(process.id()).is_some_and(|known| Arc::ptr_eq(&known, &process));
+    if known {
+        Ok(process)
+    } else {
+        Err(Errno::ESRCH)
+    }
 }

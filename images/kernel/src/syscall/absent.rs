@@ -31,8 +31,6 @@ names! {
     __NR_uselib "uselib";
     __NR_ustat "ustat";
     __NR_sysfs "sysfs";
-    __NR_sched_setparam "sched_setparam";
-    __NR_sched_rr_get_interval "sched_rr_get_interval";
     __NR_munlockall "munlockall";
     __NR_vhangup "vhangup";
     __NR_modify_ldt "modify_ldt";
@@ -109,8 +107,6 @@ names! {
     __NR_process_vm_writev "process_vm_writev";
     __NR_kcmp "kcmp";
     __NR_finit_module "finit_module";
-    __NR_sched_setattr "sched_setattr";
-    __NR_sched_getattr "sched_getattr";
     __NR_seccomp "seccomp";
     __NR_kexec_file_load "kexec_file_load";
     __NR_bpf "bpf";
@@ -121,7 +117,6 @@ names! {
     __NR_io_pgetevents "io_pgetevents";
     __NR_rseq "rseq";
     __NR_uretprobe "uretprobe";
-    __NR_pidfd_send_signal "pidfd_send_signal";
     __NR_io_uring_setup "io_uring_setup";
     __NR_io_uring_enter "io_uring_enter";
     __NR_io_uring_register "io_uring_register";
@@ -131,7 +126,6 @@ names! {
     __NR_fsconfig "fsconfig";
     __NR_fsmount "fsmount";
     __NR_fspick "fspick";
-    __NR_pidfd_getfd "pidfd_getfd";
     __NR_process_madvise "process_madvise";
     __NR_mount_setattr "mount_setattr";
     __NR_quotactl_fd "quotactl_fd";

@@ -136,3 +136,22 @@ pub fn signalfd4(fd: i32, mask: Address, size: usize, flags: u32) -> Answer {
 pub fn signalfd(fd: i32, mask: Address, size: usize) -> Answer {
     signalfd4(fd, mask, size, 0)
 }
+
+/// pidfd_getfd(2).
+pub fn pidfd_getfd(pidfd: Fd, fd: i32, flags: u32) -> Answer {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let theirs = fs::pidfd_process(pidfd.0)?;
+    if theirs.life() != process::Life::Alive {
+        return Err(Errno::ESRCH);
+    }
+    let own = task::process();
+    let (caller, target) = (own.credentials(), theirs.credentials());
+    if !caller.is_root() && caller.uid != target.uid {
+        return Err(Errno::EPERM);
+    }
+    let file = theirs.files().get(fd)?;
+    let limit = own.limits.lock().descriptors();
+    own.files().install(file, true, limit).map(u64::from)
+}

@@ -21,6 +21,7 @@ pub mod open;
 pub mod pipe;
 pub mod poll;
 pub mod process;
+pub mod scheduling;
 pub mod signal;
 pub mod socket;
 pub mod system;

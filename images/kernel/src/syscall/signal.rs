@@ -4,8 +4,9 @@ use linux_raw_sys::general as linux;
 
 use super::thread::valid_signal;
 use super::time::read_timespec;
-use super::{Address, Answer};
+use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
+use crate::fs;
 use crate::memory::user;
 use crate::signal::{self, Action, Actions, IGNORE, Info, MAX, SIGKILL, SIGSTOP, Set, Stack};
 use crate::task::{self, Process, Thread, process};
@@ -271,6 +272,22 @@ pub fn kill(id: i32, number: u32) -> Answer {
         }
     }
     result.map(|()| 0)
+}
+
+/// pidfd_send_signal(2).
+pub fn pidfd_send_signal(fd: Fd, number: u32, info: Address, flags: u32) -> Answer {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let target = fs::signalled_process(fd.0)?;
+    if info.is_null() {
+        valid_signal(number)?;
+        return send_checked(&target, number).map(|()| 0);
+    }
+    if user::read::<u32>(info.0)? != number {
+        return Err(Errno::EINVAL);
+    }
+    rt_sigqueueinfo(target.id().cast_signed(), number, info)
 }
 
 fn thread_of(group: Option<i32>, id: i32) -> Result<Arc<Thread>> {

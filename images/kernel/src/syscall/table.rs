@@ -6,7 +6,7 @@ use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
     attribute, descriptor, directory, event, exec, file, futex, identity, memory, message, open,
-    pipe, poll, process, signal, socket, system, thread, time, timer, xattr,
+    pipe, poll, process, scheduling, signal, socket, system, thread, time, timer, xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -82,15 +82,19 @@ calls! {
     __NR_gettid "gettid" thread::gettid();
     __NR_set_tid_address "set_tid_address" thread::set_tid_address(Address);
     __NR_sched_yield "sched_yield" thread::sched_yield();
-    __NR_sched_getaffinity "sched_getaffinity" thread::sched_getaffinity(i32, usize, Address);
-    __NR_sched_setaffinity "sched_setaffinity" thread::sched_setaffinity(i32, usize, Address);
-    __NR_sched_getscheduler "sched_getscheduler" thread::sched_getscheduler(i32);
-    __NR_sched_setscheduler "sched_setscheduler" thread::sched_setscheduler(i32, u32, Address);
-    __NR_sched_getparam "sched_getparam" thread::sched_getparam(i32, Address);
-    __NR_sched_get_priority_max "sched_get_priority_max" thread::sched_get_priority_max(u32);
-    __NR_sched_get_priority_min "sched_get_priority_min" thread::sched_get_priority_min(u32);
-    __NR_getpriority "getpriority" thread::getpriority(u32, i32);
-    __NR_setpriority "setpriority" thread::setpriority(u32, i32, i32);
+    __NR_sched_getaffinity "sched_getaffinity" scheduling::sched_getaffinity(i32, usize, Address);
+    __NR_sched_setaffinity "sched_setaffinity" scheduling::sched_setaffinity(i32, usize, Address);
+    __NR_sched_getscheduler "sched_getscheduler" scheduling::sched_getscheduler(i32);
+    __NR_sched_setscheduler "sched_setscheduler" scheduling::sched_setscheduler(i32, i32, Address);
+    __NR_sched_setparam "sched_setparam" scheduling::sched_setparam(i32, Address);
+    __NR_sched_setattr "sched_setattr" scheduling::sched_setattr(i32, Address, u32);
+    __NR_sched_getattr "sched_getattr" scheduling::sched_getattr(i32, Address, usize, u32);
+    __NR_sched_rr_get_interval "sched_rr_get_interval" scheduling::sched_rr_get_interval(i32, Address);
+    __NR_sched_getparam "sched_getparam" scheduling::sched_getparam(i32, Address);
+    __NR_sched_get_priority_max "sched_get_priority_max" scheduling::sched_get_priority_max(u32);
+    __NR_sched_get_priority_min "sched_get_priority_min" scheduling::sched_get_priority_min(u32);
+    __NR_getpriority "getpriority" scheduling::getpriority(u32, i32);
+    __NR_setpriority "setpriority" scheduling::setpriority(u32, i32, i32);
     __NR_getcpu "getcpu" thread::getcpu(Address, Address, Address);
     __NR_arch_prctl "arch_prctl" thread::arch_prctl(u32, Address);
     __NR_futex "futex" futex::futex(Address, u32, u32, Address, Address, u32);
@@ -296,6 +300,8 @@ calls! {
     __NR_signalfd "signalfd" event::signalfd(i32, Address, usize);
     __NR_signalfd4 "signalfd4" event::signalfd4(i32, Address, usize, u32);
     __NR_pidfd_open "pidfd_open" event::pidfd_open(i32, u32);
+    __NR_pidfd_getfd "pidfd_getfd" event::pidfd_getfd(Fd, i32, u32);
+    __NR_pidfd_send_signal "pidfd_send_signal" signal::pidfd_send_signal(Fd, u32, Address, u32);
 
     // Sockets.
     __NR_socket "socket" socket::socket(u32, u32, u32);

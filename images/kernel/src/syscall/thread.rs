@@ -156,6 +156,7 @@ fn run(wish: &Clone) -> Answer {
     };
     let context = Context::new(&frame, parent.context().current_state(), fs, cpu::gs_base());
     let thread = Thread::new(id, theirs.clone(), context, *parent.name.lock());
+    *thread.scheduling.lock() = parent.scheduling.lock().inherited();
     {
         let from = parent.signals.lock();
         let mut to = thread.signals.lock();
@@ -258,26 +259,6 @@ pub fn sched_yield() -> Answer {
     Ok(0)
 }
 
-/// sched_getaffinity(2): there is one vCPU.
-pub fn sched_getaffinity(_: i32, len: usize, into: Address) -> Answer {
-    if len < 8 || !len.is_multiple_of(8) {
-        return Err(Errno::EINVAL);
-    }
-    user::write(into.0, &1_u64)?;
-    Ok(8)
-}
-
-/// sched_setaffinity(2).
-pub fn sched_setaffinity(_: i32, len: usize, from: Address) -> Answer {
-    let mut mask = [0; 8];
-    user::copy_in(from.0, &mut mask[..len.min(8)])?;
-    if mask[0] & 1 == 0 {
-        Err(Errno::EINVAL)
-    } else {
-        Ok(0)
-    }
-}
-
 /// getcpu(2).
 pub fn getcpu(cpu: Address, node: Address, _: Address) -> Answer {
     for into in [cpu, node] {
@@ -285,64 +266,6 @@ pub fn getcpu(cpu: Address, node: Address, _: Address) -> Answer {
             user::write(into.0, &0_u32)?;
         }
     }
-    Ok(0)
-}
-
-fn require_thread(id: i32) -> Result<()> {
-    let known = id == 0 || u32::try_from(id).is_ok_and(|id| process::thread_by_id(id).is_some());
-    if known { Ok(()) } else { Err(Errno::ESRCH) }
-}
-
-/// sched_getscheduler(2): everything is SCHED_OTHER.
-pub fn sched_getscheduler(id: i32) -> Answer {
-    require_thread(id)?;
-    Ok(0)
-}
-
-/// sched_setscheduler(2): only to what it is.
-pub fn sched_setscheduler(id: i32, policy: u32, parameter: Address) -> Answer {
-    require_thread(id)?;
-    let priority: u32 = user::read(parameter.0)?;
-    match (policy, priority) {
-        // SCHED_OTHER, SCHED_BATCH, SCHED_IDLE.
-        (0 | 3 | 5, 0) => Ok(0),
-        (1 | 2, 1..=99) => Err(Errno::EPERM),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// sched_getparam(2).
-pub fn sched_getparam(id: i32, into: Address) -> Answer {
-    require_thread(id)?;
-    user::write(into.0, &0_u32)?;
-    Ok(0)
-}
-
-/// sched_get_priority_max(2).
-pub fn sched_get_priority_max(policy: u32) -> Answer {
-    match policy {
-        0 | 3 | 5 => Ok(0),
-        1 | 2 => Ok(99),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// sched_get_priority_min(2).
-pub fn sched_get_priority_min(policy: u32) -> Answer {
-    match policy {
-        0 | 3 | 5 => Ok(0),
-        1 | 2 => Ok(1),
-        _ => Err(Errno::EINVAL),
-    }
-}
-
-/// getpriority(2), as the raw call gives it: 20 - nice.
-pub fn getpriority(_: u32, _: i32) -> Answer {
-    Ok(20)
-}
-
-/// setpriority(2).
-pub fn setpriority(_: u32, _: i32, _: i32) -> Answer {
     Ok(0)
 }
 

@@ -8,6 +8,7 @@ pub mod identity;
 pub mod limits;
 pub mod process;
 pub mod scheduler;
+pub mod scheduling;
 #[cfg(feature = "image")]
 pub mod start;
 pub mod thread;

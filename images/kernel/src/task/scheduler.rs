@@ -182,7 +182,7 @@ fn reschedule() {
             }
             scheduler.next_deadline()
         };
-        platform::park(deadline);
+        park(deadline);
     };
     next.set_run(Run::Ready, Run::Running);
     let previous = {
@@ -277,6 +277,13 @@ fn wait_for<T>(
 /// Sleeps until the device has news, whatever it is.
 pub fn wait_for_device() {
     device::poll();
-    platform::park(NEVER);
+    park(NEVER);
     device::poll();
+}
+
+/// Sleeps in the VMM, which is no time of the thread on whose stack that happens.
+fn park(deadline: u64) {
+    let from = platform::tsc();
+    platform::park(deadline);
+    current().idled(platform::tsc().saturating_sub(from));
 }

@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::process::Process;
+use super::scheduling::Scheduling;
 use crate::arch::Context;
 use crate::device::platform;
 use crate::signal::{Pending, Set, Stack};
@@ -49,6 +50,8 @@ pub struct Thread {
     killed: AtomicBool,
     /// For `/proc` and PR_SET_NAME.
     pub name: Mutex<[u8; 16]>,
+    /// Its claim to the processor.
+    pub scheduling: Mutex<Scheduling>,
     /// Its signals.
     pub signals: Mutex<Signals>,
     /// Set to zero and woken when the thread ends (CLONE_CHILD_CLEARTID); 0 for none.
@@ -73,6 +76,7 @@ impl Thread {
             interruptible: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             name: Mutex::new(name),
+            scheduling: Mutex::default(),
             signals: Mutex::new(Signals::default()),
             clear_at_end: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
@@ -157,6 +161,11 @@ impl Thread {
         let ran = tsc.saturating_sub(self.running_since.load(Ordering::Relaxed));
         self.ran.fetch_add(ran, Ordering::Relaxed);
         self.process.add_time(ran);
+    }
+
+    /// Its stack was slept on for so many counts, while nobody could run.
+    pub(super) fn idled(&self, counts: u64) {
+        self.running_since.fetch_add(counts, Ordering::Relaxed);
     }
 
     /// Time stamp counts since it was last switched to, if it is the running thread.

@@ -110,6 +110,13 @@ impl Generated {
         })
     }
 
+    /// The process whose directory in `/proc` this is, if it is one.
+    pub(super) fn directory_of(&self) -> Option<Arc<Process>> {
+        let (above, _) = self.up.as_ref()?;
+        let below_root = above.up.is_none();
+        self.subject.process().ok().filter(|_| below_root)
+    }
+
     fn items(&self) -> Result<Vec<Item>> {
         match self.child {
             Child::Directory(list) => list(&self.subject),

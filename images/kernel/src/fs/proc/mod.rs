@@ -10,9 +10,11 @@ mod status;
 mod sys;
 
 use alloc::sync::Arc;
+use core::any::Any;
 
 use super::inode::{FileSystem, Inode};
 use crate::errno::Result;
+use crate::task::Process;
 use generated::{Child, Generated};
 
 use linux_raw_sys::general as linux;
@@ -37,6 +39,13 @@ static SYS: FileSystem = FileSystem {
 /// None.
 pub fn root() -> Result<Arc<dyn Inode>> {
     Ok(Generated::root(&PROC, Child::Directory(process::root)))
+}
+
+/// The process whose directory in `/proc` this is, if it is one.
+#[must_use]
+pub fn directory_of(inode: &dyn Inode) -> Option<Arc<Process>> {
+    let inode: &dyn Any = inode;
+    inode.downcast_ref::<Generated>()?.directory_of()
 }
 
 /// The root of `/sys`.

@@ -97,6 +97,9 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
         }
         None => (0, 0),
     };
+    let scheduling = thread(&process, subject)
+        .map(|thread| *thread.scheduling.lock())
+        .unwrap_or_default();
     let actions = process.actions.lock().clone();
     let threads = process.threads.lock().len();
     let ticks = counts_to_ns(process.time()) / TICK;
@@ -114,18 +117,20 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
     // Writing to a string cannot fail. Fields as in proc_pid_stat(5).
     let _ = write!(
         text,
-        "{} ({}) {} {} {} {} 0 -1 {FLAGS} 0 0 0 0 {ticks} 0 {child_ticks} 0 20 0 {threads} 0 {}",
+        "{} ({}) {} {} {} {} 0 -1 {FLAGS} 0 0 0 0 {ticks} 0 {child_ticks} 0 {} {} {threads} 0 {}",
         subject.number,
         name_of(&process, subject),
         state(&process, subject).0,
         process.parent_id(),
         process.group(),
         process.session(),
+        scheduling.shown_priority(),
+        scheduling.nice,
         process.started / TICK,
     );
     let _ = write!(
         text,
-        " {} {} {stack_limit} {} {} {} 0 0 {pending} {mask} {} {} 0 0 0 17 0 0 0 0 0 0",
+        " {} {} {stack_limit} {} {} {} 0 0 {pending} {mask} {} {} 0 0 0 17 0 {} {} 0 0 0",
         usage.size * PAGE_SIZE,
         usage.resident,
         layout.code.0,
@@ -133,6 +138,8 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
         layout.stack_start,
         ignored(&actions),
         caught(&actions),
+        scheduling.priority,
+        scheduling.policy,
     );
     let _ = writeln!(
         text,
