@@ -6,13 +6,11 @@
 //!
 //! What the gateway relies on:
 //!
-//! - When a guest is done with a stream, its process calls `shutdown(2)` with
-//!   both directions on the descriptor before it closes it: the gateway's
-//!   duplicate would keep the stream open otherwise. When the process is gone,
-//!   the gateway does it.
 //! - A descriptor may be of any stream or datagram socket: a TCP or UDP socket,
-//!   or one end of a socket pair (`SOCK_STREAM` for TCP, `SOCK_SEQPACKET` for UDP: one
-//!   message for each datagram).
+//!   or one end of a socket pair (`SOCK_STREAM` for TCP, `SOCK_SEQPACKET` for
+//!   UDP: one message for each datagram).
+//! - For each descriptor that was given there is one [`Event::Closed`], unless
+//!   the instance ends before.
 //! - The last event is [`Event::Ended`]. If the channel closes without it, the
 //!   instance is taken as failed.
 //! - After [`Event::Ended`] or the end of the channel there is no process, no
@@ -91,9 +89,10 @@ pub struct Launch {
     pub timeout: Option<Duration>,
 }
 
-/// Names one wish of a guest to open a stream, for one instance.
+/// Names a stream of one instance: given by the instance for those that it
+/// opens, by the runner for those that come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ask(pub u64);
+pub struct StreamId(pub u32);
 
 /// What an instance tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,11 +105,19 @@ pub enum Event {
     /// The guest wants a stream. It waits for [`Instance::answer`].
     Open {
         /// To be repeated in the answer. Not in use by another.
-        ask: Ask,
+        stream: StreamId,
         /// Which kind.
         transport: Transport,
         /// Where to.
         to: SocketAddr,
+    },
+    /// A stream is over: no byte of it will come or go any more.
+    Closed {
+        /// Which.
+        stream: StreamId,
+        /// If it was broken off, rather than ended by both sides: by what. The
+        /// other end is to find it broken too.
+        broken: Option<Errno>,
     },
     /// It is over.
     Ended {
@@ -172,22 +179,31 @@ pub trait Runner: Send + Sync + 'static {
 }
 
 /// The gateway's handle on an instance. Methods may be called at any time from
-/// any task; none waits for the guest.
+/// any task. Only [`Instance::incoming`] waits for the guest.
 #[async_trait]
 pub trait Instance: Send + Sync + 'static {
     /// Answers [`Event::Open`]: with a connected descriptor, or with what
     /// `connect(2)` fails with in the guest.
-    async fn answer(&self, ask: Ask, answer: Result<OwnedFd, Errno>) -> Result<(), Gone>;
+    async fn answer(&self, stream: StreamId, answer: Result<OwnedFd, Errno>) -> Result<(), Gone>;
 
-    /// Brings a stream to a port of the guest. If nobody listens there, the
-    /// other end sees the stream closed.
+    /// Brings a stream to a port of the guest, and says when it has it. The
+    /// caller bounds the time; a call that is dropped brings nothing later.
+    ///
+    /// # Errors
+    ///
+    /// The guest did not take it: ECONNREFUSED if nobody listens there. There
+    /// is no [`Event::Closed`] for it then.
     async fn incoming(
         &self,
         port: u16,
         transport: Transport,
         from: SocketAddr,
-        stream: OwnedFd,
-    ) -> Result<(), Gone>;
+        socket: OwnedFd,
+    ) -> Result<StreamId, Errno>;
+
+    /// Breaks a stream off: the guest's program finds ECONNRESET. One that is
+    /// over already is no error.
+    async fn reset(&self, stream: StreamId);
 
     /// Changes its bounds.
     async fn limits(&self, limits: Limits) -> Result<(), Gone>;

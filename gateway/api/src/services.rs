@@ -44,13 +44,23 @@ pub struct Plan {
     /// Its slots.
     pub slots: Vec<Slot>,
     /// The networks that it declares. None: isolated.
-    pub networks: Vec<Descriptor>,
+    pub networks: Vec<NetworkNeed>,
     /// Other services that it may start by an alias.
     pub dependencies: Vec<Dependency>,
     /// The gateway protocols that it expects.
     pub expected_gateway: Vec<Descriptor>,
     /// The instruction set level that it needs, `x86-64-v1` to `x86-64-v4`.
     pub architecture: String,
+}
+
+/// A network that a service declares.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkNeed {
+    /// Which.
+    pub network: Descriptor,
+    /// What is spoken in it: other members reach those slots of the service
+    /// that speak one of these, or all of its slots if this is empty.
+    pub protocols: Vec<Descriptor>,
 }
 
 /// Where services are kept. Errors are ready to be answered: a problem with
