@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use super::layout::Layout;
-use super::{BLOCK, WriteError};
+use super::{BLOCK, Extent, WriteError};
 use crate::tree::{InodeId, Source, Tree};
 
 /// Files up to this size are read once, into memory.
@@ -12,7 +12,7 @@ const SMALL: usize = 1 << 20;
 
 /// Where contents came to lie.
 pub(super) struct Data {
-    blocks: HashMap<InodeId, u32>,
+    pub(super) extents: HashMap<InodeId, Extent>,
     /// The block after the last one of the image.
     pub(super) end_block: u64,
     pub(super) content_bytes: u64,
@@ -22,8 +22,26 @@ pub(super) struct Data {
 impl Data {
     /// The first block of a file's contents; 0 for an empty file.
     pub(super) fn block_of(&self, id: InodeId) -> u32 {
-        self.blocks.get(&id).copied().unwrap_or_default()
+        self.extents.get(&id).map_or(0, |extent| extent.block)
     }
+}
+
+/// Where the contents of the files will lie, if all their hashes are known.
+pub(super) fn place(tree: &Tree, layout: &Layout) -> Option<HashMap<InodeId, Extent>> {
+    let mut seen = HashMap::new();
+    let mut end = layout.data_block();
+    let mut extents = HashMap::new();
+    for (id, source) in layout.files(tree).filter(|(_, source)| !source.is_empty()) {
+        let hash = source.known_hash()?;
+        let block = *seen.entry(hash).or_insert_with(|| {
+            let block = end;
+            end += source.len().div_ceil(BLOCK);
+            block
+        });
+        let block = u32::try_from(block).ok()?;
+        extents.insert(id, Extent { block, hash });
+    }
+    Some(extents)
 }
 
 /// Writes all contents to `out`, which stands at the first data block.
@@ -48,7 +66,7 @@ pub(super) fn write(
         seen: HashMap::new(),
         buffer: vec![0; SMALL],
         data: Data {
-            blocks: HashMap::new(),
+            extents: HashMap::new(),
             end_block: layout.data_block(),
             content_bytes: 0,
             shared_bytes: 0,
@@ -88,91 +106,94 @@ struct Writer<'a, W> {
 }
 
 impl<W: Write> Writer<'_, W> {
-    /// Writes one file, or finds that its contents are there already. A file
-    /// that is `alone` with its size cannot be, and is not hashed.
+    /// Writes one file, or finds that its contents are there already. A large
+    /// file that is `alone` with its size cannot be, and is hashed as it is
+    /// written.
     fn file(&mut self, id: InodeId, source: &Source, alone: bool) -> Result<(), Fault> {
-        let hash = if alone {
-            None
+        let small = source.len() <= SMALL as u64;
+        let read = small.then(|| self.read_small(source)).transpose()?;
+        let hash = if read.is_some() {
+            read
+        } else if alone {
+            source.known_hash()
         } else {
-            Some(self.hash(source)?)
+            Some(source.hash().map_err(Fault::Source)?)
         };
-        let known = hash.and_then(|hash| self.seen.get(&hash).copied());
-        let block = match known {
-            Some(block) => {
+        let known = hash.and_then(|hash| Some((self.seen.get(&hash).copied()?, hash)));
+        let (block, hash) = match known {
+            Some(known) => {
                 self.data.shared_bytes += source.len();
                 self.advance(source.len());
-                block
+                known
             }
             None => {
                 let block = u32::try_from(self.data.end_block).map_err(|_| Fault::TooLarge)?;
-                self.copy(source, hash)?;
+                let written = self.copy(source, read)?;
+                if hash.is_some_and(|hash| hash != written) {
+                    return Err(changed());
+                }
                 self.data.end_block += source.len().div_ceil(BLOCK);
-                block
+                (block, written)
             }
         };
-        if let Some(hash) = hash {
-            self.seen.insert(hash, block);
-        }
-        self.data.blocks.insert(id, block);
+        self.seen.insert(hash, block);
+        self.data.extents.insert(id, Extent { block, hash });
         Ok(())
     }
 
-    /// Hashes the contents; those of a small file are in the buffer then.
-    fn hash(&mut self, source: &Source) -> Result<blake3::Hash, Fault> {
+    /// Reads a small file into the buffer.
+    fn read_small(&mut self, source: &Source) -> Result<blake3::Hash, Fault> {
+        let bytes = &mut self.buffer[..source.len() as usize];
         let mut reader = source.open().map_err(Fault::Source)?;
-        if source.len() <= SMALL as u64 {
-            let bytes = &mut self.buffer[..source.len() as usize];
-            reader.read_exact(bytes).map_err(Fault::Source)?;
-            return Ok(blake3::hash(bytes));
+        reader.read_exact(bytes).map_err(Fault::Source)?;
+        let hash = blake3::hash(bytes);
+        match source.known_hash() {
+            Some(known) if known != hash => Err(changed()),
+            _ => Ok(hash),
         }
+    }
+
+    /// Writes the contents, those of a small file that was `read` from the
+    /// buffer, and fills their last block. The hash is of what was written.
+    fn copy(&mut self, source: &Source, read: Option<blake3::Hash>) -> Result<blake3::Hash, Fault> {
+        let written = match read {
+            Some(hash) => {
+                let bytes = &self.buffer[..source.len() as usize];
+                self.out.write_all(bytes).map_err(Fault::Output)?;
+                self.advance(source.len());
+                hash
+            }
+            None => self.copy_large(source)?,
+        };
+        let padding = (source.len().next_multiple_of(BLOCK) - source.len()) as usize;
+        self.out
+            .write_all(&[0; BLOCK as usize][..padding])
+            .map_err(Fault::Output)?;
+        Ok(written)
+    }
+
+    fn copy_large(&mut self, source: &Source) -> Result<blake3::Hash, Fault> {
         let mut hasher = blake3::Hasher::new();
+        let mut reader = source.open().map_err(Fault::Source)?;
         let mut left = source.len();
         while left > 0 {
             let bytes = &mut self.buffer[..left.min(SMALL as u64) as usize];
             reader.read_exact(bytes).map_err(Fault::Source)?;
             hasher.update(bytes);
-            left -= bytes.len() as u64;
+            self.out.write_all(bytes).map_err(Fault::Output)?;
+            let read = bytes.len() as u64;
+            left -= read;
+            self.advance(read);
         }
         Ok(hasher.finalize())
-    }
-
-    /// Writes the contents and fills their last block. Where a hash is known
-    /// already, what is written must be what was hashed.
-    fn copy(&mut self, source: &Source, hash: Option<blake3::Hash>) -> Result<(), Fault> {
-        let mut left = source.len();
-        if hash.is_some() && left <= SMALL as u64 {
-            self.out
-                .write_all(&self.buffer[..left as usize])
-                .map_err(Fault::Output)?;
-            self.advance(left);
-        } else {
-            let mut reader = source.open().map_err(Fault::Source)?;
-            let mut hasher = blake3::Hasher::new();
-            while left > 0 {
-                let bytes = &mut self.buffer[..left.min(SMALL as u64) as usize];
-                reader.read_exact(bytes).map_err(Fault::Source)?;
-                if hash.is_some() {
-                    hasher.update(bytes);
-                }
-                self.out.write_all(bytes).map_err(Fault::Output)?;
-                let read = bytes.len() as u64;
-                left -= read;
-                self.advance(read);
-            }
-            if hash.is_some_and(|hash| hash != hasher.finalize()) {
-                return Err(Fault::Source(io::Error::other(
-                    "it changed while it was being packed",
-                )));
-            }
-        }
-        let padding = (source.len().next_multiple_of(BLOCK) - source.len()) as usize;
-        self.out
-            .write_all(&[0; BLOCK as usize][..padding])
-            .map_err(Fault::Output)
     }
 
     fn advance(&mut self, bytes: u64) {
         self.data.content_bytes += bytes;
         (self.progress)(self.data.content_bytes, self.total);
     }
+}
+
+fn changed() -> Fault {
+    Fault::Source(io::Error::other("its contents are not what they were"))
 }

@@ -25,9 +25,10 @@ mod format;
 mod layout;
 mod xattr;
 
+use std::collections::HashMap;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 
-use crate::tree::Tree;
+use crate::tree::{InodeId, Tree};
 
 /// Bytes in a block, and in a guest's page.
 pub const BLOCK: u64 = 4096;
@@ -59,8 +60,24 @@ pub enum WriteError {
     TooLarge,
 }
 
-/// What was written.
+/// Where the contents of one file lie in an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Their first block.
+    pub block: u32,
+    /// Their BLAKE3.
+    pub hash: blake3::Hash,
+}
+
+impl Extent {
+    /// Their first byte, counted from the image's start.
+    pub fn offset(&self) -> u64 {
+        u64::from(self.block) * BLOCK
+    }
+}
+
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSummary {
     /// Bytes of the image, a multiple of [`BLOCK`].
     pub len: u64,
@@ -70,6 +87,13 @@ pub struct ImageSummary {
     pub content_bytes: u64,
     /// Bytes of them that needed no room of their own.
     pub shared_bytes: u64,
+    /// The contents of all files that have any.
+    pub extents: HashMap<InodeId, Extent>,
+}
+
+/// Where [`write()`] puts the contents of files, if the hashes of all are known.
+pub fn place(tree: &Tree) -> Option<HashMap<InodeId, Extent>> {
+    data::place(tree, &layout::Layout::of(tree).ok()?)
 }
 
 /// Writes the image of `tree` to `out`, from its present position, where there
@@ -122,5 +146,6 @@ pub fn write<W: Write + Seek>(
         inodes: layout.inode_count(),
         content_bytes: data.content_bytes,
         shared_bytes: data.shared_bytes,
+        extents: data.extents,
     })
 }

@@ -185,6 +185,20 @@ impl Filesystem {
         Ok(())
     }
 
+    /// Calls `each` with the contents of every file.
+    pub(super) fn visit_contents<E>(
+        &mut self,
+        each: &mut dyn FnMut(&mut Source) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.branches
+            .values_mut()
+            .try_for_each(|branch| match &mut branch.item {
+                Item::File(source) => each(source),
+                Item::Directory(inner) => inner.visit_contents(each),
+                Item::Link(_) => Ok(()),
+            })
+    }
+
     /// Adds a branch after its name and what it says were checked.
     pub(crate) fn insert(&mut self, name: String, branch: Branch) -> Result<(), EntryFault> {
         check_name(name.as_bytes())?;

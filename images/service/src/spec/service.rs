@@ -2,6 +2,7 @@
 
 use super::descriptor;
 use super::{Bytes, Descriptor, Filesystem, Hash, Map};
+use crate::tree::Source;
 use crate::wire::message;
 
 message! {
@@ -215,6 +216,22 @@ impl Service {
     /// The slots of its API.
     pub fn slots(&self) -> &[Slot] {
         self.api.as_ref().map_or(&[], |api| &api.slots)
+    }
+
+    /// Calls `each` with the contents of every file: its own, and those of the
+    /// services that its dependencies spell out.
+    pub fn visit_contents<E>(
+        &mut self,
+        each: &mut dyn FnMut(&mut Source) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if let Some(container) = &mut self.container {
+            container.filesystem.visit_contents(each)?;
+        }
+        let workloads = self.descendants.iter_mut().flat_map(|s| &mut s.workloads);
+        let dependencies = workloads.filter_map(|workload| workload.dependency.as_mut());
+        dependencies
+            .filter_map(|dependency| dependency.service.as_mut())
+            .try_for_each(|service| service.visit_contents(each))
     }
 
     /// Its files.

@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// A file of the host that was seen to have `len` bytes.
-    pub(super) fn path(path: PathBuf, len: u64) -> Self {
+    pub fn path(path: PathBuf, len: u64) -> Self {
         Self {
             len,
             place: Place::Path(path),

@@ -12,6 +12,12 @@ pub trait Message: Default + private::Codec {
         self.encode(&mut Writer::new(out, Form::Inline))
     }
 
+    /// Writes it with hash and length in place of the contents of files: what
+    /// [`Message::read`] reads in the form [`Form::Blocks`].
+    fn write_blocks(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.encode(&mut Writer::new(out, Form::Blocks))
+    }
+
     /// Its canonical form, in memory.
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
