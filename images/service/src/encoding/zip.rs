@@ -45,10 +45,15 @@ impl Encoding for JsonZip {
         let mut zip = ZipWriter::new_stream(&mut out);
         zip.start_file(DOCUMENT, options(0o644, true))
             .map_err(fail)?;
-        // Without a box, the first file tree of the document is another one's.
-        let form = match service.container {
-            Some(_) => JsonForm::Beside,
-            None => JsonForm::Inline,
+        // Without files of its own, the first file tree of the document is
+        // another one's.
+        let own = service
+            .filesystem()
+            .is_some_and(|own| !own.branches.is_empty());
+        let form = if own {
+            JsonForm::Beside
+        } else {
+            JsonForm::Inline
         };
         json::write(service, form, &mut zip)?;
         if let Some(filesystem) = service.filesystem() {
