@@ -59,12 +59,6 @@ fn scale(clock: &Clock, counts: u64) -> u64 {
     ((u128::from(counts) * u128::from(clock.mult)) >> 32) as u64
 }
 
-/// Time stamp counts as nanoseconds.
-#[must_use]
-pub fn counts_to_ns(counts: u64) -> u64 {
-    scale(&host_clock(), counts)
-}
-
 /// Nanoseconds of the monotonic clock.
 #[must_use]
 pub fn monotonic() -> u64 {

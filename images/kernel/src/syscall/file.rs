@@ -10,6 +10,8 @@ use crate::errno::{Errno, Result};
 use crate::fs::OpenFile;
 use crate::io::{Piece, Sink, Source};
 use crate::memory::user;
+use crate::task;
+use crate::task::accounts::Used;
 
 /// Bytes that one call moves, at most (MAX_RW_COUNT).
 pub(super) const MOVED_MAX: usize = 0x7fff_f000;
@@ -34,28 +36,44 @@ pub(super) fn pieces(list: Address, count: usize) -> Result<Vec<Piece>> {
     (0..count).map(read).collect()
 }
 
+/// Counts a call that reads, whatever came of it.
+fn have_read(read: Result<usize>) -> Answer {
+    let thread = task::current();
+    thread.account(Used::Reads, 1);
+    let read = read? as u64;
+    thread.account(Used::ReadBytes, read);
+    Ok(read)
+}
+
+/// Counts a call that writes, whatever came of it.
+fn have_written(written: Result<usize>) -> Answer {
+    let thread = task::current();
+    thread.account(Used::Writes, 1);
+    let written = written? as u64;
+    thread.account(Used::WrittenBytes, written);
+    Ok(written)
+}
+
 /// read(2).
 pub fn read(fd: Fd, buffer: Address, len: usize) -> Answer {
-    let read = file(fd)?.read(&mut Sink::user(buffer.0, len.min(MOVED_MAX)))?;
-    Ok(read as u64)
+    have_read(file(fd)?.read(&mut Sink::user(buffer.0, len.min(MOVED_MAX))))
 }
 
 /// write(2).
 pub fn write(fd: Fd, buffer: Address, len: usize) -> Answer {
-    let written = file(fd)?.write(&mut Source::user(buffer.0, len.min(MOVED_MAX)))?;
-    Ok(written as u64)
+    have_written(file(fd)?.write(&mut Source::user(buffer.0, len.min(MOVED_MAX))))
 }
 
 /// readv(2).
 pub fn readv(fd: Fd, list: Address, count: usize) -> Answer {
     let file = file(fd)?;
-    Ok(file.read(&mut Sink::pieces(pieces(list, count)?))? as u64)
+    have_read(file.read(&mut Sink::pieces(pieces(list, count)?)))
 }
 
 /// writev(2).
 pub fn writev(fd: Fd, list: Address, count: usize) -> Answer {
     let file = file(fd)?;
-    Ok(file.write(&mut Source::pieces(pieces(list, count)?))? as u64)
+    have_written(file.write(&mut Source::pieces(pieces(list, count)?)))
 }
 
 fn offset(offset: i64) -> Result<u64> {
@@ -65,25 +83,25 @@ fn offset(offset: i64) -> Result<u64> {
 /// pread64(2).
 pub fn pread64(fd: Fd, buffer: Address, len: usize, at: i64) -> Answer {
     let (file, at) = (file(fd)?, offset(at)?);
-    Ok(file.read_at(at, &mut Sink::user(buffer.0, len.min(MOVED_MAX)))? as u64)
+    have_read(file.read_at(at, &mut Sink::user(buffer.0, len.min(MOVED_MAX))))
 }
 
 /// pwrite64(2).
 pub fn pwrite64(fd: Fd, buffer: Address, len: usize, at: i64) -> Answer {
     let (file, at) = (file(fd)?, offset(at)?);
-    Ok(file.write_at(at, &mut Source::user(buffer.0, len.min(MOVED_MAX)))? as u64)
+    have_written(file.write_at(at, &mut Source::user(buffer.0, len.min(MOVED_MAX))))
 }
 
 /// preadv(2). The upper half of the offset is of no use with 64 bits.
 pub fn preadv(fd: Fd, list: Address, count: usize, at: i64) -> Answer {
     let (file, at) = (file(fd)?, offset(at)?);
-    Ok(file.read_at(at, &mut Sink::pieces(pieces(list, count)?))? as u64)
+    have_read(file.read_at(at, &mut Sink::pieces(pieces(list, count)?)))
 }
 
 /// pwritev(2).
 pub fn pwritev(fd: Fd, list: Address, count: usize, at: i64) -> Answer {
     let (file, at) = (file(fd)?, offset(at)?);
-    Ok(file.write_at(at, &mut Source::pieces(pieces(list, count)?))? as u64)
+    have_written(file.write_at(at, &mut Source::pieces(pieces(list, count)?)))
 }
 
 /// Flags that need nothing done: everything is in memory.
@@ -100,12 +118,12 @@ pub fn preadv2(fd: Fd, list: Address, count: usize, at: i64, _: u64, flags: u32)
     let file = file(fd)?;
     let mut sink = Sink::pieces(pieces(list, count)?);
     if flags & linux::RWF_NOWAIT == 0 || file.file().is_seekable() {
-        return Ok(file.read(&mut sink)? as u64);
+        return have_read(file.read(&mut sink));
     }
     if !file.is_readable() {
         return Err(Errno::EBADF);
     }
-    Ok(file.attempt(true, || file.file().read(0, &mut sink))? as u64)
+    have_read(file.attempt(true, || file.file().read(0, &mut sink)))
 }
 
 /// pwritev2(2).
@@ -120,7 +138,7 @@ pub fn pwritev2(fd: Fd, list: Address, count: usize, at: i64, _: u64, flags: u32
     let file = file(fd)?;
     let mut source = Source::pieces(pieces(list, count)?);
     let at = if appends { u64::MAX } else { offset(at)? };
-    Ok(file.write_at(at, &mut source)? as u64)
+    have_written(file.write_at(at, &mut source))
 }
 
 /// lseek(2).

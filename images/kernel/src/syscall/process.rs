@@ -4,15 +4,15 @@ use alloc::sync::Arc;
 
 use linux_raw_sys::general::{self as linux, rlimit64, rusage, siginfo_t};
 
-use super::time::{counts_to_ns, timeval};
+use super::time::timeval;
 use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
 use crate::memory::{plain, user};
 use crate::signal::{Info, SIGCHLD};
+use crate::task::accounts::{Accounts, Used};
 use crate::task::limits::RESOURCES;
 use crate::task::process::{Life, Process, Stop, all_in_group, by_id};
 use crate::task::{self, process};
-use core::sync::atomic::Ordering;
 
 /// getpid(2).
 pub fn getpid() -> Answer {
@@ -186,16 +186,28 @@ fn wait_for(whom: Whom, options: u32) -> Result<Option<Event>> {
         own.children
             .lock()
             .retain(|child| !Arc::ptr_eq(child, &found.child));
-        let time = found.child.time() + found.child.children_time.load(Ordering::Relaxed);
-        own.children_time.fetch_add(time, Ordering::Relaxed);
+        own.children_accounts.add_all(&found.child.accounts);
+        own.children_accounts
+            .add_all(&found.child.children_accounts);
     }
     Ok(Some(found))
 }
 
-fn usage_of(counts: u64) -> rusage {
+fn usage_of(time: u64, accounts: &[&Accounts]) -> rusage {
+    let sum = |what| accounts.iter().map(|part| part.get(what)).sum::<u64>() as i64;
     let mut usage: rusage = plain::zeroed();
-    usage.ru_utime = timeval(counts_to_ns(counts));
+    usage.ru_utime = timeval(time);
+    usage.ru_minflt = sum(Used::Faults);
+    usage.ru_nvcsw = sum(Used::Waits);
+    usage.ru_nivcsw = sum(Used::Preemptions);
     usage
+}
+
+/// What a child and the children that it waited for have used.
+fn usage_of_child(child: &Process) -> rusage {
+    let theirs = &child.children_accounts;
+    let time = child.time() + theirs.get(Used::Time);
+    usage_of(time, &[&child.accounts, theirs])
 }
 
 /// wait4(2).
@@ -214,7 +226,7 @@ pub fn wait4(id: i32, status: Address, options: u32, usage: Address) -> Answer {
         user::write(status.0, &event.status)?;
     }
     if !usage.is_null() {
-        user::write(usage.0, &usage_of(event.child.time()))?;
+        user::write(usage.0, &usage_of_child(&event.child))?;
     }
     Ok(event.child.id().into())
 }
@@ -246,7 +258,7 @@ pub fn waitid(kind: u32, id: i32, info: Address, options: u32, usage: Address) -
         user::copy_out(info.0, &bytes)?;
     }
     if let Some(event) = event.filter(|_| !usage.is_null()) {
-        user::write(usage.0, &usage_of(event.child.time()))?;
+        user::write(usage.0, &usage_of_child(&event.child))?;
     }
     Ok(0)
 }
@@ -254,13 +266,17 @@ pub fn waitid(kind: u32, id: i32, info: Address, options: u32, usage: Address) -
 /// getrusage(2).
 pub fn getrusage(whose: i32, into: Address) -> Answer {
     let process = task::process();
-    let counts = match whose {
-        0 => process.time(),
-        -1 => process.children_time.load(Ordering::Relaxed),
-        1 => task::current().time(),
+    let thread = task::current();
+    let (time, accounts) = match whose {
+        0 => (process.time(), &process.accounts),
+        -1 => (
+            process.children_accounts.get(Used::Time),
+            &process.children_accounts,
+        ),
+        1 => (thread.time(), thread.accounts()),
         _ => return Err(Errno::EINVAL),
     };
-    let mut usage = usage_of(counts);
+    let mut usage = usage_of(time, &[accounts]);
     if whose != -1 {
         usage.ru_maxrss = (process.space().usage().1 >> 10) as i64;
     }

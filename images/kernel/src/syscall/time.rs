@@ -6,6 +6,7 @@ use super::{Address, Answer};
 use crate::device::platform;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
+use crate::task::accounts::Used;
 use crate::task::{self, process};
 use crate::time::{self, SECOND};
 
@@ -83,12 +84,6 @@ pub fn from_real(at: u64) -> u64 {
     at.saturating_add_signed(offset.saturating_neg())
 }
 
-/// Counts of the time stamp counter as nanoseconds.
-#[must_use]
-pub fn counts_to_ns(counts: u64) -> u64 {
-    platform::counts_to_ns(counts)
-}
-
 /// What a clock says, in nanoseconds.
 ///
 /// # Errors
@@ -107,8 +102,8 @@ pub fn read_clock(clock: i32) -> Result<u64> {
             | linux::CLOCK_BOOTTIME_ALARM
             | linux::CLOCK_REALTIME_ALARM,
         ) => Ok(time::monotonic()),
-        Ok(linux::CLOCK_PROCESS_CPUTIME_ID) => Ok(counts_to_ns(task::process().time())),
-        Ok(linux::CLOCK_THREAD_CPUTIME_ID) => Ok(counts_to_ns(task::current().time())),
+        Ok(linux::CLOCK_PROCESS_CPUTIME_ID) => Ok(task::process().time()),
+        Ok(linux::CLOCK_THREAD_CPUTIME_ID) => Ok(task::current().time()),
         Ok(_) => Err(Errno::EINVAL),
         Err(_) => read_cpu_clock(clock),
     }
@@ -117,13 +112,12 @@ pub fn read_clock(clock: i32) -> Result<u64> {
 /// Clocks of other processes and threads: the number is in the clock's, inverted.
 fn read_cpu_clock(clock: i32) -> Result<u64> {
     let (id, of_thread) = (!(clock >> 3) as u32, clock & 4 != 0);
-    let counts = match (id, of_thread) {
+    Ok(match (id, of_thread) {
         (0, true) => task::current().time(),
         (0, false) => task::process().time(),
         (id, true) => process::thread_by_id(id).ok_or(Errno::EINVAL)?.time(),
         (id, false) => process::by_id(id).ok_or(Errno::EINVAL)?.time(),
-    };
-    Ok(counts_to_ns(counts))
+    })
 }
 
 /// clock_gettime(2).
@@ -208,11 +202,8 @@ pub fn times(into: Address) -> Answer {
     const TICK: u64 = SECOND / 100;
     let process = task::process();
     if !into.is_null() {
-        let own = counts_to_ns(process.time()) / TICK;
-        let children = process
-            .children_time
-            .load(core::sync::atomic::Ordering::Relaxed);
-        user::write(into.0, &[own, 0, counts_to_ns(children) / TICK, 0])?;
+        let children = process.children_accounts.get(Used::Time);
+        user::write(into.0, &[process.time() / TICK, 0, children / TICK, 0])?;
     }
     Ok(time::monotonic() / TICK)
 }

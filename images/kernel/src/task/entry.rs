@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt::Write;
 
+use super::accounts::Used;
 use super::{current, exit, out_of_memory, scheduler};
 use crate::arch::Frame;
 use crate::device::platform;
@@ -91,6 +92,7 @@ const SIMD: u8 = 19;
 
 fn page_fault(error: u64, address: u64) -> Option<Info> {
     platform::count(|counters| counters.page_faults += 1);
+    current().account(Used::Faults, 1);
     let process = super::process();
     let space = process.space();
     match space.fault(address, Access::of_fault(error)) {

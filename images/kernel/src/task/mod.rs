@@ -1,5 +1,6 @@
 //! Threads and processes: their life, who runs, who waits for what.
 
+pub mod accounts;
 #[cfg(feature = "image")]
 pub mod entry;
 pub mod exit;

@@ -3,8 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::accounts::{Accounts, Used};
 use super::limits::Limits;
 use super::thread::Thread;
 use super::timer::Timers;
@@ -87,9 +88,10 @@ pub struct Process {
     pub executable: Mutex<Arc<[u8]>>,
     /// When it began, monotonic ns.
     pub started: u64,
-    time: AtomicU64,
-    /// Time of children that were waited for.
-    pub children_time: AtomicU64,
+    /// What its threads have used, those that have ended included.
+    pub accounts: Accounts,
+    /// The same of children that were waited for, and of theirs.
+    pub children_accounts: Accounts,
 }
 
 /// A number that no process or thread has.
@@ -196,8 +198,8 @@ impl Process {
             limits: Mutex::default(),
             executable: Mutex::new(Arc::from(&b""[..])),
             started: time::monotonic(),
-            time: AtomicU64::new(0),
-            children_time: AtomicU64::new(0),
+            accounts: Accounts::default(),
+            children_accounts: Accounts::default(),
         };
         Self::register(process)
     }
@@ -236,8 +238,8 @@ impl Process {
             limits: Mutex::new(self.limits.lock().clone()),
             executable: Mutex::new(self.executable.lock().clone()),
             started: time::monotonic(),
-            time: AtomicU64::new(0),
-            children_time: AtomicU64::new(0),
+            accounts: Accounts::default(),
+            children_accounts: Accounts::default(),
         };
         let process = Self::register(process);
         self.children.lock().push(process.clone());
@@ -355,11 +357,7 @@ impl Process {
             .map_or([0; 16], |thread| *thread.name.lock())
     }
 
-    pub(super) fn add_time(&self, counts: u64) {
-        self.time.fetch_add(counts, Ordering::Relaxed);
-    }
-
-    /// Time stamp counts that its threads have run, those that have ended included.
+    /// Nanoseconds that its threads have run, those that have ended included.
     pub fn time(&self) -> u64 {
         let current = super::current();
         let running = if core::ptr::eq(&raw const **current.process(), self) {
@@ -367,7 +365,7 @@ impl Process {
         } else {
             0
         };
-        self.time.load(Ordering::Relaxed) + running
+        self.accounts.get(Used::Time) + running
     }
 }
 

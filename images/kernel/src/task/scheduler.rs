@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 
 use unicell_guest_abi::platform::NEVER;
 
+use super::accounts::Used;
 use super::thread::{Run, Thread};
 use super::timer::{self, Clock};
 use super::wait_queue::WaitQueue;
@@ -111,6 +112,7 @@ pub fn yield_now() {
         }
         if let Some(current) = scheduler.current.clone() {
             current.set_run(Run::Running, Run::Ready);
+            current.account(Used::Preemptions, 1);
             scheduler.ready.push_back(current);
         }
     }
@@ -194,7 +196,7 @@ fn reschedule() {
         }
     };
     platform::count(|counters| counters.switches += 1);
-    let now = platform::tsc();
+    let now = time::monotonic();
     previous.stop_clock(now);
     next.start_clock(now);
     // The address space first: both stacks are the kernel's and seen in each.
@@ -254,6 +256,7 @@ fn wait_for<T>(
             return Err(Errno::ETIMEDOUT);
         }
         thread.set_run(Run::Running, Run::Waiting);
+        thread.account(Used::Waits, 1);
         thread.set_interruptible(interruptible);
         for queue in queues {
             queue.add(&thread);
@@ -283,7 +286,7 @@ pub fn wait_for_device() {
 
 /// Sleeps in the VMM, which is no time of the thread on whose stack that happens.
 fn park(deadline: u64) {
-    let from = platform::tsc();
+    let from = time::monotonic();
     platform::park(deadline);
-    current().idled(platform::tsc().saturating_sub(from));
+    current().idled(time::monotonic().saturating_sub(from));
 }

@@ -3,12 +3,13 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
+use super::accounts::{Accounts, Used};
 use super::process::Process;
 use super::scheduling::Scheduling;
 use crate::arch::Context;
-use crate::device::platform;
 use crate::signal::{Pending, Set, Stack};
 use crate::sync::Mutex;
+use crate::time;
 
 /// What a thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +59,9 @@ pub struct Thread {
     pub clear_at_end: AtomicU64,
     /// The head of the list of robust futexes; 0 for none.
     pub robust_list: AtomicU64,
-    /// Time stamp at which it began to run.
+    /// When it began to run, monotonic ns.
     running_since: AtomicU64,
-    /// Time stamp counts that it has run.
-    ran: AtomicU64,
+    accounts: Accounts,
 }
 
 impl Thread {
@@ -80,8 +80,8 @@ impl Thread {
             signals: Mutex::new(Signals::default()),
             clear_at_end: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
-            running_since: AtomicU64::new(platform::tsc()),
-            ran: AtomicU64::new(0),
+            running_since: AtomicU64::new(time::monotonic()),
+            accounts: Accounts::default(),
         })
     }
 
@@ -153,33 +153,43 @@ impl Thread {
         self.is_killed() || crate::signal::is_due(self)
     }
 
-    pub(super) fn start_clock(&self, tsc: u64) {
-        self.running_since.store(tsc, Ordering::Relaxed);
+    /// Counts what it has used, for its process too.
+    pub fn account(&self, what: Used, count: u64) {
+        self.accounts.add(what, count);
+        self.process.accounts.add(what, count);
     }
 
-    pub(super) fn stop_clock(&self, tsc: u64) {
-        let ran = tsc.saturating_sub(self.running_since.load(Ordering::Relaxed));
-        self.ran.fetch_add(ran, Ordering::Relaxed);
-        self.process.add_time(ran);
+    /// What it has used, but for the time since it was last switched to.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
-    /// Its stack was slept on for so many counts, while nobody could run.
-    pub(super) fn idled(&self, counts: u64) {
-        self.running_since.fetch_add(counts, Ordering::Relaxed);
+    pub(super) fn start_clock(&self, now: u64) {
+        self.running_since.store(now, Ordering::Relaxed);
     }
 
-    /// Time stamp counts since it was last switched to, if it is the running thread.
+    pub(super) fn stop_clock(&self, now: u64) {
+        let ran = now.saturating_sub(self.running_since.load(Ordering::Relaxed));
+        self.account(Used::Time, ran);
+    }
+
+    /// Its stack was slept on for so many ns, while nobody could run.
+    pub(super) fn idled(&self, ns: u64) {
+        self.running_since.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    /// Nanoseconds since it was last switched to, if it is the running thread.
     pub(super) fn running_time(&self) -> u64 {
         match self.run() {
             Run::Running => {
-                platform::tsc().saturating_sub(self.running_since.load(Ordering::Relaxed))
+                time::monotonic().saturating_sub(self.running_since.load(Ordering::Relaxed))
             }
             _ => 0,
         }
     }
 
-    /// Time stamp counts that it has run so far.
+    /// Nanoseconds that it has run so far.
     pub fn time(&self) -> u64 {
-        self.ran.load(Ordering::Relaxed) + self.running_time()
+        self.accounts.get(Used::Time) + self.running_time()
     }
 }

@@ -8,7 +8,6 @@ use alloc::sync::{Arc, Weak};
 
 use super::process::Process;
 use super::thread::Thread;
-use crate::device::platform;
 use crate::signal::{self, Info};
 use crate::sync::Mutex;
 use crate::time;
@@ -124,10 +123,7 @@ impl Timer {
     pub fn now(&self) -> u64 {
         match self.clock {
             Clock::Real => time::monotonic(),
-            Clock::Cpu => self
-                .process
-                .upgrade()
-                .map_or(0, |p| platform::counts_to_ns(p.time())),
+            Clock::Cpu => self.process.upgrade().map_or(0, |process| process.time()),
         }
     }
 

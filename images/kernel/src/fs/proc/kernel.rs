@@ -14,7 +14,6 @@ use crate::memory::{PAGE_SIZE, frames};
 use crate::random;
 use crate::sync::Mutex;
 use crate::syscall::system;
-use crate::syscall::time::counts_to_ns;
 use crate::task::process::thread_count;
 use crate::task::thread::Run;
 use crate::task::{self};
@@ -122,10 +121,7 @@ fn memory(_: &Subject) -> Result<Vec<u8>> {
 
 fn stat(_: &Subject) -> Result<Vec<u8>> {
     let processes = task::processes();
-    let used: u64 = processes
-        .iter()
-        .map(|process| counts_to_ns(process.time()))
-        .sum();
+    let used: u64 = processes.iter().map(|process| process.time()).sum();
     let now = time::monotonic();
     let (busy, idle) = (used / TICK, now.saturating_sub(used) / TICK);
     let booted = time::realtime().saturating_sub(now) / SECOND;

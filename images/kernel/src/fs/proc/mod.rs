@@ -1,5 +1,6 @@
 //! `/proc` and `/sys`: files whose content is made up when they are read.
 
+mod accounts;
 mod cpu;
 mod generated;
 mod kernel;

@@ -8,7 +8,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::generated::{Child, Item, Subject};
-use super::{kernel, memory, net, status};
+use super::{accounts, kernel, memory, net, status};
 use crate::errno::{Errno, Result};
 use crate::fs::inode::Target;
 use crate::fs::{Kind, Location, OpenFile, anonymous, mount};
@@ -69,6 +69,7 @@ const ENTRIES: &[(&str, Child)] = &[
     ("exe", Child::Link(executable)),
     ("fd", Child::Directory(descriptors)),
     ("fdinfo", Child::Directory(descriptor_infos)),
+    ("io", Child::Text(accounts::io)),
     ("limits", Child::Text(status::limits)),
     ("maps", Child::Text(memory::maps)),
     ("mountinfo", Child::Text(mountinfo)),
@@ -80,6 +81,7 @@ const ENTRIES: &[(&str, Child)] = &[
         Child::Setting(|_| Ok(b"0\n".to_vec()), |_, _| Ok(())),
     ),
     ("root", Child::Link(root_directory)),
+    ("schedstat", Child::Text(accounts::schedstat)),
     ("smaps", Child::Text(memory::smaps)),
     ("smaps_rollup", Child::Text(memory::rollup)),
     ("stat", Child::Text(status::stat)),

@@ -1,17 +1,17 @@
 //! What `/proc` tells of a process' state.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
 use super::generated::Subject;
-use super::memory;
+use super::{accounts, memory};
 use crate::errno::{Errno, Result};
 use crate::memory::PAGE_SIZE;
 use crate::signal::{Actions, IGNORE, MAX, Set};
-use crate::syscall::time::counts_to_ns;
+use crate::task::accounts::Used;
 use crate::task::process::{Life, Stop};
 use crate::task::thread::Run;
 use crate::task::{Process, Thread, limits};
@@ -21,7 +21,7 @@ const TICK: u64 = 10_000_000;
 /// PF_FORKNOEXEC and the like are nobody's business; Linux shows PF_RANDOMIZE for ordinary ones.
 const FLAGS: u32 = 0x0040_0000;
 
-fn thread(process: &Process, subject: &Subject) -> Option<Arc<Thread>> {
+pub(super) fn thread(process: &Process, subject: &Subject) -> Option<Arc<Thread>> {
     let threads = process.threads.lock();
     let of_number = threads.iter().find(|thread| thread.id() == subject.number);
     of_number.or_else(|| threads.first()).cloned()
@@ -102,12 +102,10 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
         .unwrap_or_default();
     let actions = process.actions.lock().clone();
     let threads = process.threads.lock().len();
-    let ticks = counts_to_ns(process.time()) / TICK;
-    let child_ticks = counts_to_ns(
-        process
-            .children_time
-            .load(core::sync::atomic::Ordering::Relaxed),
-    ) / TICK;
+    let ticks = process.time() / TICK;
+    let faults = process.accounts.get(Used::Faults);
+    let child_faults = process.children_accounts.get(Used::Faults);
+    let child_ticks = process.children_accounts.get(Used::Time) / TICK;
     let status = match process.life() {
         Life::Zombie(status) => status,
         _ => 0,
@@ -117,7 +115,7 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
     // Writing to a string cannot fail. Fields as in proc_pid_stat(5).
     let _ = write!(
         text,
-        "{} ({}) {} {} {} {} 0 -1 {FLAGS} 0 0 0 0 {ticks} 0 {child_ticks} 0 {} {} {threads} 0 {}",
+        "{} ({}) {} {} {} {} 0 -1 {FLAGS} {faults} {child_faults} 0 0 {ticks} 0 {child_ticks} 0 {} {} {threads} 0 {}",
         subject.number,
         name_of(&process, subject),
         state(&process, subject).0,
@@ -209,6 +207,12 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
     tell("Cpus_allowed_list", "0".into());
     tell("Mems_allowed", "1".into());
     tell("Mems_allowed_list", "0".into());
+    let used = |what| accounts::of(&process, subject, what);
+    tell("voluntary_ctxt_switches", used(Used::Waits).to_string());
+    tell(
+        "nonvoluntary_ctxt_switches",
+        used(Used::Preemptions).to_string(),
+    );
     Ok(text.into_bytes())
 }
 
