@@ -58,9 +58,9 @@ impl Coverage {
 }
 
 impl Counts {
-    /// Whether at least one success and this many errors were seen.
-    pub fn suffice(&self, errors: usize) -> bool {
-        self.successes > 0 && self.errors.values().sum::<usize>() >= errors
+    /// Whether so many successes and errors, at least, were seen.
+    pub fn suffice(&self, successes: usize, errors: usize) -> bool {
+        self.successes >= successes && self.errors.values().sum::<usize>() >= errors
     }
 }
 
@@ -96,8 +96,8 @@ mod tests {
             coverage.rows(),
             "| `mmap` | files/open | 1 |  |\n| `open` | files/open | 1 | ENOENT ×2 |\n"
         );
-        assert!(coverage.of("open").unwrap().suffice(2));
-        assert!(!coverage.of("mmap").unwrap().suffice(1));
+        assert!(coverage.of("open").unwrap().suffice(1, 2));
+        assert!(!coverage.of("mmap").unwrap().suffice(1, 1));
         assert!(coverage.of("making").is_none());
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::errno::Result;
-use crate::memory::user;
+use crate::memory::{PAGE_SIZE, user};
 
 /// A piece of the program's memory: address and bytes.
 pub type Piece = (u64, usize);
@@ -11,6 +11,11 @@ pub type Piece = (u64, usize);
 enum Target<'a> {
     Kernel(&'a mut [u8]),
     User(Vec<Piece>),
+}
+
+/// Bytes from an address to the end of its page: what is there or is not as a whole.
+fn in_page(address: u64) -> usize {
+    (PAGE_SIZE - address % PAGE_SIZE) as usize
 }
 
 /// Takes bytes, up to a limit.
@@ -111,11 +116,9 @@ impl<'a> Sink<'a> {
                 let mut taken = 0;
                 while taken < len {
                     let (address, size) = pieces[self.piece];
-                    let part = (len - taken).min(size - self.in_piece);
-                    user(
-                        address.wrapping_add(self.in_piece as u64),
-                        taken..taken + part,
-                    )?;
+                    let to = address.wrapping_add(self.in_piece as u64);
+                    let part = (len - taken).min(size - self.in_piece).min(in_page(to));
+                    user(to, taken..taken + part)?;
                     taken += part;
                     self.done += part;
                     self.in_piece += part;
@@ -206,8 +209,8 @@ impl<'a> Source<'a> {
                 let mut given = 0;
                 while given < len {
                     let (address, size) = pieces[self.piece];
-                    let part = (len - given).min(size - self.in_piece);
                     let from = address.wrapping_add(self.in_piece as u64);
+                    let part = (len - given).min(size - self.in_piece).min(in_page(from));
                     user::copy_in(from, &mut into[given..given + part])?;
                     given += part;
                     self.done += part;
@@ -219,6 +222,19 @@ impl<'a> Source<'a> {
             }
         }
         Ok(len)
+    }
+
+    /// As [`Source::read`], ending before a byte that cannot be had.
+    ///
+    /// # Errors
+    ///
+    /// EFAULT if not even the first can be had.
+    pub fn read_some(&mut self, into: &mut [u8]) -> Result<usize> {
+        let before = self.done;
+        match self.read(into) {
+            Err(_) if self.done > before => Ok(self.done - before),
+            result => result,
+        }
     }
 
     /// Gives bytes as [`Source::read`] does, to be given again.

@@ -16,11 +16,23 @@ use crate::errno::{Errno, Result};
 static NEXT_INO: AtomicU64 = AtomicU64::new(1);
 
 /// Pipes, sockets and whatever else has no name.
-pub static ANONYMOUS: FileSystem = FileSystem {
+const ANONYMOUS: FileSystem = FileSystem {
     name: "anon_inodefs",
     magic: linux::ANON_INODE_FS_MAGIC,
     device: 14,
     in_memory: false,
+};
+
+static OTHERS: FileSystem = ANONYMOUS;
+static PIPES: FileSystem = FileSystem {
+    name: "pipefs",
+    magic: 0x5049_5045,
+    ..ANONYMOUS
+};
+static SOCKETS: FileSystem = FileSystem {
+    name: "sockfs",
+    magic: 0x534f_434b,
+    ..ANONYMOUS
 };
 
 /// An inode number for a file without an inode.
@@ -48,7 +60,11 @@ impl Inode for Reached {
     }
 
     fn filesystem(&self) -> &'static FileSystem {
-        &ANONYMOUS
+        match self.kind() {
+            Kind::Fifo => &PIPES,
+            Kind::Socket => &SOCKETS,
+            _ => &OTHERS,
+        }
     }
 
     fn open(self: Arc<Self>, flags: u32) -> Result<Arc<dyn File>> {

@@ -47,12 +47,17 @@ pub(super) fn to_frame(
     let mut at = offset;
     while at < end {
         let part = &mut buffer[..BUFFER.min(end - at)];
-        match source.read(part) {
-            Ok(len) => frame.write(at, &part[..len]),
+        let wanted = part.len();
+        let had = match source.read_some(part) {
+            Ok(had) => had,
             Err(_) if at > offset => break,
             Err(errno) => return Err(errno),
+        };
+        frame.write(at, &part[..had]);
+        at += had;
+        if had < wanted {
+            break;
         }
-        at += part.len();
     }
     Ok(at - offset)
 }

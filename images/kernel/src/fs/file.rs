@@ -72,9 +72,32 @@ pub trait File: Any + Send + Sync {
         true
     }
 
-    /// Its size, for SEEK_END.
+    /// Its size.
     fn size(&self) -> u64 {
         0
+    }
+
+    /// Its end, for SEEK_END.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL if nobody knows it.
+    fn end(&self) -> Result<u64> {
+        Ok(self.size())
+    }
+
+    /// Where data is next (or, if not `data`, a hole) from an offset on. Where it does not know
+    /// better, a file says that all of it is data, and that a hole follows.
+    ///
+    /// # Errors
+    ///
+    /// ENXIO if there is none before the end, EINVAL if nobody knows it.
+    fn next(&self, from: u64, data: bool) -> Result<u64> {
+        let end = self.end()?;
+        if from >= end {
+            return Err(Errno::ENXIO);
+        }
+        Ok(if data { from } else { end })
     }
 
     /// Reads bytes, from `offset` if it is seekable. Returns 0 at the end.
@@ -166,6 +189,9 @@ pub trait File: Any + Send + Sync {
         false
     }
 
+    /// Notes that there is one more shared mapping through which it can be written, or one less.
+    fn note_writable_mapping(&self, _more: bool) {}
+
     /// Cuts or extends it.
     ///
     /// # Errors
@@ -211,7 +237,8 @@ pub trait File: Any + Send + Sync {
     ///
     /// # Errors
     ///
-    /// EINVAL if it cannot be sealed, EPERM if it may not be any more.
+    /// EINVAL if it cannot be sealed, EPERM if it may not be any more, EBUSY if it is to be sealed
+    /// against writing while it can be written through a mapping.
     fn seal(&self, _add: u32) -> Result<u32> {
         Err(Errno::EINVAL)
     }

@@ -128,8 +128,8 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
-    /// The directory above this one and the name there; none for the root of a file system, and
-    /// for a directory that was removed.
+    /// The directory above this one and the name there (for a directory that was removed, as it
+    /// was); none for the root of a file system.
     fn parent(&self) -> Option<(Arc<dyn Inode>, Vec<u8>)> {
         None
     }
@@ -143,12 +143,13 @@ pub trait Inode: Any + Send + Sync {
         Err(Errno::EPERM)
     }
 
-    /// Makes a regular file without a name in this directory's file system.
+    /// Makes a regular file without a name in this directory's file system; it may be given one
+    /// if `linkable`.
     ///
     /// # Errors
     ///
     /// EOPNOTSUPP, ENOSPC.
-    fn create_unnamed(&self, _new: &New<'_>) -> Result<Arc<dyn Inode>> {
+    fn create_unnamed(&self, _new: &New<'_>, _linkable: bool) -> Result<Arc<dyn Inode>> {
         Err(Errno::EOPNOTSUPP)
     }
 

@@ -36,7 +36,7 @@ impl Location {
     #[must_use]
     pub fn path(&self, root: &Arc<dyn Inode>) -> (Vec<u8>, bool) {
         let mut names: Vec<Vec<u8>> = Vec::new();
-        let mut exists = true;
+        let mut exists;
         let mut directory = self.inode.clone();
         if let Some((parent, name)) = &self.name {
             let found = parent.clone().lookup(name);
@@ -45,6 +45,8 @@ impl Location {
             directory = parent.clone();
         } else if self.inode.kind() != Kind::Directory {
             return (Vec::new(), false);
+        } else {
+            exists = self.inode.stat().nlink > 0;
         }
         while !same(&directory, root) {
             let Some((parent, name)) = above(&directory) else {
@@ -63,6 +65,19 @@ impl Location {
             path.push(b'/');
         }
         (path, exists)
+    }
+
+    /// Whether this directory is `root` or lies below it.
+    #[must_use]
+    pub fn is_within(&self, root: &Arc<dyn Inode>) -> bool {
+        let mut directory = self.inode.clone();
+        while !same(&directory, root) {
+            let Some((parent, _)) = above(&directory) else {
+                return false;
+            };
+            directory = parent;
+        }
+        true
     }
 
     /// The path as `/proc` shows it.

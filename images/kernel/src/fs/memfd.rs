@@ -57,5 +57,6 @@ pub fn create(name: &[u8], sealable: bool, executable: bool) -> Result<Arc<OpenF
         inode: node.clone(),
         name: Some((root as Arc<dyn Inode>, shown)),
     };
-    Ok(OpenFile::new(node, linux::O_RDWR, Some(location)))
+    let flags = linux::O_RDWR | linux::O_LARGEFILE;
+    Ok(OpenFile::new(node, flags, Some(location)))
 }

@@ -13,6 +13,9 @@ use super::{FsContext, permission, root};
 use crate::errno::{Errno, Result};
 use crate::task::{self, Credentials};
 
+/// The bit of O_TMPFILE that is not O_DIRECTORY.
+const TMPFILE: u32 = linux::O_TMPFILE & !linux::O_DIRECTORY;
+
 /// How to open.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct How {
@@ -31,6 +34,19 @@ impl How {
 
     fn wants_tmpfile(&self) -> bool {
         self.flags & linux::O_TMPFILE == linux::O_TMPFILE
+    }
+
+    /// Checks that the flags make sense together.
+    fn check(&self) -> Result<()> {
+        let makes = self.has(linux::O_CREAT) && !self.has(linux::O_PATH);
+        let writes = !matches!(self.flags & linux::O_ACCMODE, linux::O_RDONLY);
+        let unnamed = self.has(TMPFILE) && !self.has(linux::O_PATH);
+        if makes && self.has(linux::O_DIRECTORY)
+            || unnamed && (makes || !writes || !self.wants_tmpfile())
+        {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
     }
 
     /// What it means to do, as [`permission`] has it.
@@ -60,6 +76,7 @@ pub fn open(
     path: &[u8],
     how: How,
 ) -> Result<Arc<OpenFile>> {
+    how.check()?;
     let who = task::process().credentials();
     let walk = Walk {
         root: context.root(),
@@ -94,7 +111,7 @@ pub fn open(
 fn open_location(location: Location, how: How, who: &Credentials) -> Result<Arc<OpenFile>> {
     let inode = &location.inode;
     match inode.kind() {
-        Kind::Symlink => return Err(Errno::ELOOP),
+        Kind::Symlink if !how.has(linux::O_DIRECTORY) => return Err(Errno::ELOOP),
         Kind::Directory if how.access() & permission::WRITE != 0 => return Err(Errno::EISDIR),
         kind if how.has(linux::O_DIRECTORY) && kind != Kind::Directory => {
             return Err(Errno::ENOTDIR);
@@ -102,6 +119,9 @@ fn open_location(location: Location, how: How, who: &Credentials) -> Result<Arc<
         _ => {}
     }
     permission::check_inode(&**inode, how.access(), who)?;
+    if how.has(linux::O_NOATIME) {
+        permission::own(&**inode, who)?;
+    }
     root::complete(inode, None)?;
     let file = inode.clone().open(how.flags)?;
     if how.has(linux::O_TRUNC) && inode.kind() == Kind::Regular {
@@ -133,9 +153,6 @@ fn create(found: Found, how: How, context: &FsContext, who: &Credentials) -> Res
     if found.slash {
         return Err(Errno::EISDIR);
     }
-    if how.has(linux::O_DIRECTORY) {
-        return Err(Errno::EINVAL);
-    }
     permission::add(&*found.directory, who)?;
     let new = new_file(how, context, who);
     let inode = found.directory.clone().create(&found.name, &new)?;
@@ -157,12 +174,10 @@ fn open_unnamed(
     if directory.kind() != Kind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    if how.access() & permission::WRITE == 0 {
-        return Err(Errno::EINVAL);
-    }
     permission::add(&**directory, who)?;
-    let inode = directory.create_unnamed(&new_file(how, context, who))?;
+    // Unless it is to remain alone, it may be given a name.
+    let linkable = !how.has(linux::O_EXCL);
+    let inode = directory.create_unnamed(&new_file(how, context, who), linkable)?;
     let file = inode.clone().open(how.flags)?;
-    let flags = how.flags & !linux::O_TMPFILE;
-    Ok(OpenFile::new(file, flags, Some(Location::of(inode))))
+    Ok(OpenFile::new(file, how.flags, Some(Location::of(inode))))
 }

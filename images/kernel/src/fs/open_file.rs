@@ -10,12 +10,14 @@ use linux_raw_sys::general as linux;
 
 use super::file::{DirEntry, Events, File};
 use super::location::Location;
+use super::owner::FileOwner;
 use super::stat::{Kind, Stat};
 use super::{lock, mount};
 use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
 use crate::memory::Page;
 use crate::mm::Pages;
+use crate::sync::Mutex;
 use crate::task;
 use crate::time;
 
@@ -35,6 +37,8 @@ pub struct OpenFile {
     position: AtomicU64,
     /// Whether it may hold locks that end with it.
     locks: AtomicBool,
+    /// Whom its signals are meant for.
+    pub owner: Mutex<FileOwner>,
 }
 
 /// The file behind a descriptor that was opened with O_PATH.
@@ -56,6 +60,7 @@ impl OpenFile {
             flags: AtomicU32::new(flags & !ONLY_OPENING),
             position: AtomicU64::new(0),
             locks: AtomicBool::new(false),
+            owner: Mutex::new(FileOwner::default()),
         })
     }
 
@@ -138,6 +143,13 @@ impl OpenFile {
             Some(location) => location.inode.stat(),
             None => self.file.stat(),
         }
+    }
+
+    /// Which file it is, among all: device and inode number.
+    #[must_use]
+    pub fn file_identity(&self) -> (u32, u64) {
+        let stat = self.stat();
+        (stat.device, stat.ino)
     }
 
     /// Whether it is a directory.
@@ -354,11 +366,16 @@ impl OpenFile {
         if !self.file.is_mappable() {
             return Err(Errno::ENODEV);
         }
+        if !shared {
+            return Ok(self.clone());
+        }
         let sealed = linux::F_SEAL_WRITE | linux::F_SEAL_FUTURE_WRITE;
-        if shared && write && self.file.seal(0).is_ok_and(|seals| seals & sealed != 0) {
+        let is_sealed = self.file.seal(0).is_ok_and(|seals| seals & sealed != 0);
+        if write && is_sealed {
             return Err(Errno::EPERM);
         }
-        Ok(self.clone())
+        let writable = self.is_writable() && !is_sealed;
+        Ok(Arc::new(SharedMapping::new(self.clone(), writable)))
     }
 
     /// Notes that it holds locks.
@@ -386,8 +403,49 @@ impl Pages for OpenFile {
     }
 
     fn identity(&self) -> (u64, u64) {
-        let stat = self.stat();
-        (stat.device.into(), stat.ino)
+        let (device, ino) = self.file_identity();
+        (device.into(), ino)
+    }
+}
+
+/// An open file that is mapped to be shared.
+struct SharedMapping {
+    file: Arc<OpenFile>,
+    writable: bool,
+}
+
+impl SharedMapping {
+    fn new(file: Arc<OpenFile>, writable: bool) -> Self {
+        if writable {
+            file.file.note_writable_mapping(true);
+        }
+        Self { file, writable }
+    }
+}
+
+impl Pages for SharedMapping {
+    fn page(&self, index: u64, write: bool) -> Result<Page> {
+        self.file.page(index, write)
+    }
+
+    fn may_be_written(&self) -> bool {
+        self.writable
+    }
+
+    fn name(&self) -> Vec<u8> {
+        self.file.display()
+    }
+
+    fn identity(&self) -> (u64, u64) {
+        self.file.identity()
+    }
+}
+
+impl Drop for SharedMapping {
+    fn drop(&mut self) {
+        if self.writable {
+            self.file.file.note_writable_mapping(false);
+        }
     }
 }
 

@@ -14,6 +14,20 @@ pub const EXECUTE: u32 = 1;
 
 const STICKY: u32 = 0o1000;
 
+/// The bits of a mode that lend the rights of the file's owner or group to whoever runs it.
+#[must_use]
+pub fn lent(mode: u32) -> u32 {
+    const SET_UID: u32 = 0o4000;
+    const SET_GID: u32 = 0o2000;
+    const GROUP_EXECUTES: u32 = 0o0010;
+    let group = if mode & GROUP_EXECUTES != 0 {
+        SET_GID
+    } else {
+        0
+    };
+    mode & (SET_UID | group)
+}
+
 /// Checks that a file of these attributes may be used so (any of [`READ`], [`WRITE`],
 /// [`EXECUTE`]).
 ///
@@ -93,6 +107,22 @@ pub fn remove(directory: &dyn Inode, inode: &dyn Inode, who: &Credentials) -> Re
         Err(Errno::EPERM)
     } else {
         Ok(())
+    }
+}
+
+/// Checks that a file may be given another name: by its owner, or by whoever could do with it what
+/// a new name lets others do (Linux's `fs.protected_hardlinks`, which is set everywhere).
+///
+/// # Errors
+///
+/// EPERM.
+pub fn link(inode: &dyn Inode, who: &Credentials) -> Result<()> {
+    let stat = inode.stat();
+    let plain = stat.kind() == Kind::Regular && lent(stat.mode) == 0;
+    if own(inode, who).is_ok() || plain && check(&stat, READ | WRITE, who).is_ok() {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Pipes, with and without names.
 
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,6 +9,7 @@ use linux_raw_sys::ioctl::FIONREAD;
 
 use super::anonymous;
 use super::file::{Events, File};
+use super::pipe_ring::Ring;
 use super::stat::{Kind, Stat};
 use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
@@ -21,10 +21,8 @@ use crate::task::{self, WaitQueue};
 const CAPACITY: usize = 64 << 10;
 /// Bytes that a pipe can be told to hold.
 const CAPACITY_MAX: usize = 1 << 20;
-/// Writes up to this size are not mixed with others.
-const ATOMIC: usize = linux::PIPE_BUF as usize;
-/// An empty pipe keeps no larger buffer than this.
-const KEPT: usize = 8 << 10;
+/// Bytes that a pipe holds at least.
+const CAPACITY_MIN: usize = 4096;
 
 /// What both ends share.
 pub struct Pipe {
@@ -35,8 +33,7 @@ pub struct Pipe {
 }
 
 struct State {
-    buffer: VecDeque<u8>,
-    capacity: usize,
+    ring: Ring,
     readers: u32,
     writers: u32,
     /// How often an end was opened, so that who waits for one does not miss it.
@@ -50,8 +47,7 @@ struct State {
 impl Default for Pipe {
     fn default() -> Self {
         let state = State {
-            buffer: VecDeque::new(),
-            capacity: CAPACITY,
+            ring: Ring::new(CAPACITY),
             readers: 0,
             writers: 0,
             readers_ever: 0,
@@ -67,12 +63,6 @@ impl Default for Pipe {
     }
 }
 
-impl State {
-    fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.buffer.len())
-    }
-}
-
 impl Pipe {
     fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let result = change(&mut self.state.lock());
@@ -81,7 +71,7 @@ impl Pipe {
     }
 
     /// Another end.
-    fn end(self: &Arc<Self>, reads: bool, writes: bool) -> Arc<PipeEnd> {
+    fn end(self: &Arc<Self>, reads: bool, writes: bool, packets: bool) -> Arc<PipeEnd> {
         self.update(|state| {
             if reads {
                 (state.readers, state.readers_ever) = (state.readers + 1, state.readers_ever + 1);
@@ -96,15 +86,16 @@ impl Pipe {
             pipe: self.clone(),
             reads,
             writes,
+            packets,
         })
     }
 }
 
-/// Both ends of a new pipe: to read from, to write to.
+/// Both ends of a new pipe: to read from, to write to. With `packets`, each write is read alone.
 #[must_use]
-pub fn pair() -> (Arc<PipeEnd>, Arc<PipeEnd>) {
+pub fn pair(packets: bool) -> (Arc<PipeEnd>, Arc<PipeEnd>) {
     let pipe = Arc::new(Pipe::default());
-    (pipe.end(true, false), pipe.end(false, true))
+    (pipe.end(true, false, false), pipe.end(false, true, packets))
 }
 
 /// Whether what is opened so is to be read, and whether it is to be written.
@@ -131,7 +122,7 @@ pub fn open(pipe: &Arc<Pipe>, flags: u32) -> Result<Arc<dyn File>> {
         }
         (state.readers_ever, state.writers_ever)
     };
-    let end = pipe.end(reads, writes);
+    let end = pipe.end(reads, writes, false);
     if !nonblocking && reads != writes {
         task::wait(&[&pipe.changed], None, || {
             let state = pipe.state.lock();
@@ -151,6 +142,8 @@ pub struct PipeEnd {
     pipe: Arc<Pipe>,
     reads: bool,
     writes: bool,
+    /// Whether what it writes is read in packets.
+    packets: bool,
 }
 
 impl PipeEnd {
@@ -169,7 +162,7 @@ impl PipeEnd {
     /// Bytes that it can hold.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.pipe.state.lock().capacity
+        self.pipe.state.lock().ring.capacity()
     }
 
     /// Changes how many bytes it can hold; returns how many it is.
@@ -185,12 +178,11 @@ impl PipeEnd {
                 Errno::EPERM
             });
         }
-        let capacity = capacity.max(ATOMIC).next_power_of_two();
+        let capacity = capacity.max(CAPACITY_MIN).next_power_of_two();
         self.pipe.update(|state| {
-            if state.buffer.len() > capacity {
+            if !state.ring.set_capacity(capacity) {
                 return Err(Errno::EBUSY);
             }
-            state.capacity = capacity;
             state.for_writers += 1;
             Ok(capacity)
         })
@@ -203,17 +195,16 @@ impl PipeEnd {
     /// EAGAIN if there are none yet; none at all at the end.
     pub fn peek(&self, max: usize) -> Result<Vec<u8>> {
         let state = self.pipe.state.lock();
-        if state.buffer.is_empty() && state.writers > 0 {
+        if state.ring.is_empty() && state.writers > 0 {
             return Err(Errno::EAGAIN);
         }
-        Ok(state.buffer.iter().take(max).copied().collect())
+        Ok(state.ring.peek(max))
     }
 
     /// Takes bytes that were peeked at.
     pub fn consume(&self, len: usize) {
         self.pipe.update(|state| {
-            let len = len.min(state.buffer.len());
-            state.buffer.drain(..len);
+            state.ring.consume(len);
             state.for_writers += 1;
         });
     }
@@ -225,7 +216,7 @@ impl PipeEnd {
     /// EAGAIN if there is no room yet, EPIPE if nobody reads.
     pub fn room(&self) -> Result<usize> {
         let state = self.pipe.state.lock();
-        match state.room() {
+        match state.ring.room() {
             _ if state.readers == 0 => Err(Errno::EPIPE),
             0 => Err(Errno::EAGAIN),
             room => Ok(room),
@@ -240,61 +231,28 @@ impl File for PipeEnd {
 
     fn read(&self, _: u64, sink: &mut Sink<'_>) -> Result<usize> {
         let mut state = self.pipe.state.lock();
-        if state.buffer.is_empty() || sink.remaining() == 0 {
+        if state.ring.is_empty() || sink.remaining() == 0 {
             let more = state.writers > 0 && sink.remaining() > 0;
             return if more { Err(Errno::EAGAIN) } else { Ok(0) };
         }
-        let mut read = 0;
-        let mut result = Ok(());
-        while !state.buffer.is_empty() && sink.remaining() > 0 {
-            match sink.write(state.buffer.as_slices().0) {
-                Ok(part) => {
-                    state.buffer.drain(..part);
-                    read += part;
-                }
-                Err(errno) => {
-                    result = Err(errno);
-                    break;
-                }
-            }
-        }
-        if state.buffer.is_empty() && state.buffer.capacity() > KEPT {
-            state.buffer = VecDeque::new();
-        }
-        state.for_writers += u64::from(read > 0);
+        let read = state.ring.read(sink)?;
+        state.for_writers += 1;
         drop(state);
-        if read == 0 {
-            return result.map(|()| 0);
-        }
         self.pipe.changed.wake_all();
         Ok(read)
     }
 
     fn write(&self, _: u64, source: &mut Source<'_>) -> Result<usize> {
+        if source.remaining() == 0 {
+            return Ok(0);
+        }
         let mut state = self.pipe.state.lock();
         if state.readers == 0 {
             return Err(Errno::EPIPE);
         }
-        let wanted = source.remaining();
-        let room = state.room();
-        if wanted == 0 {
-            return Ok(0);
-        }
-        if room == 0 || wanted <= ATOMIC && room < wanted {
+        let written = state.ring.write(source, self.packets)?;
+        if written == 0 {
             return Err(Errno::EAGAIN);
-        }
-        let mut part = [0; 1024];
-        let mut written = 0;
-        while written < wanted.min(room) {
-            let len = part.len().min(wanted.min(room) - written);
-            match source.read(&mut part[..len]) {
-                Ok(len) => {
-                    state.buffer.extend(&part[..len]);
-                    written += len;
-                }
-                Err(errno) if written == 0 => return Err(errno),
-                Err(_) => break,
-            }
         }
         state.for_readers += 1;
         drop(state);
@@ -306,11 +264,11 @@ impl File for PipeEnd {
         let state = self.pipe.state.lock();
         let mut events = Events::empty();
         if self.reads {
-            events.set(Events::READ, !state.buffer.is_empty());
+            events.set(Events::READ, !state.ring.is_empty());
             events.set(Events::HUP, state.writers == 0 && state.writers_ever > 0);
         }
         if self.writes {
-            events.set(Events::WRITE, state.room() >= ATOMIC);
+            events.set(Events::WRITE, state.ring.room() > 0);
             events.set(Events::ERR, state.readers == 0);
         }
         events
@@ -335,7 +293,7 @@ impl File for PipeEnd {
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
         match command {
             FIONREAD => {
-                let len = self.pipe.state.lock().buffer.len() as u32;
+                let len = self.pipe.state.lock().ring.len() as u32;
                 user::write(argument, &len)?;
                 Ok(0)
             }
@@ -346,7 +304,7 @@ impl File for PipeEnd {
     fn reopen(self: Arc<Self>, flags: u32) -> Result<Arc<dyn File>> {
         // One without a name is opened without waiting for another end.
         let (reads, writes) = directions(flags);
-        Ok(self.pipe.end(reads, writes))
+        Ok(self.pipe.end(reads, writes, false))
     }
 
     fn name(&self) -> Vec<u8> {
@@ -366,7 +324,7 @@ impl Drop for PipeEnd {
                 state.for_readers += 1;
             }
             if state.readers == 0 && state.writers == 0 {
-                state.buffer = VecDeque::new();
+                state.ring = Ring::new(state.ring.capacity());
             }
         });
     }

@@ -42,7 +42,12 @@ impl Access {
     }
 }
 
-fn check_range(address: u64, len: usize) -> Result<()> {
+/// Checks that a range lies where a program's memory can be.
+///
+/// # Errors
+///
+/// EFAULT.
+pub fn check_range(address: u64, len: usize) -> Result<()> {
     let end = address.checked_add(len as u64).ok_or(Errno::EFAULT)?;
     if end > USER_END {
         Err(Errno::EFAULT)

@@ -195,6 +195,16 @@ impl Map {
         Ok(())
     }
 
+    /// Whether a part of a range maps an object, shared, that must not be written.
+    pub(super) fn has_unwritable(&self, start: u64, end: u64) -> bool {
+        let is_it = |area: &Area| match &area.backing {
+            Backing::Object(object, _) => area.shared && !object.may_be_written(),
+            Backing::Anonymous => false,
+        };
+        find(&self.areas, start).is_some_and(is_it)
+            || self.areas.range(start..end).any(|(_, area)| is_it(area))
+    }
+
     pub(super) fn protect_area(&mut self, start: u64, protection: Protection, flush: &mut Flush) {
         let Some(area) = self.areas.get_mut(&start) else {
             return;

@@ -17,6 +17,11 @@ pub trait Pages: Send + Sync {
     /// EFAULT past the end (a program gets SIGBUS), ENOMEM.
     fn page(&self, index: u64, write: bool) -> Result<Page>;
 
+    /// Whether a shared mapping of it may be written, now or after mprotect(2).
+    fn may_be_written(&self) -> bool {
+        true
+    }
+
     /// What `/proc/self/maps` shows.
     fn name(&self) -> Vec<u8>;
 

@@ -185,11 +185,14 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// EINVAL, ENOMEM if a part is not mapped, as mprotect(2).
+    /// EINVAL, ENOMEM if a part is not mapped, EACCES if it may not be, as mprotect(2).
     pub fn protect(&self, address: u64, len: u64, protection: Protection) -> Result<()> {
         let end = whole_pages(address, len)?;
         let mut inner = self.inner.lock();
         inner.require_mapped(address, end)?;
+        if protection.write && inner.has_unwritable(address, end) {
+            return Err(Errno::EACCES);
+        }
         inner.split_at(address)?;
         inner.split_at(end)?;
         let starts: Vec<u64> = inner

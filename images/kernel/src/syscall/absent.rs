@@ -34,13 +34,10 @@ names! {
     __NR_munlockall "munlockall";
     __NR_vhangup "vhangup";
     __NR_modify_ldt "modify_ldt";
-    __NR_pivot_root "pivot_root";
     __NR__sysctl "_sysctl";
     __NR_adjtimex "adjtimex";
     __NR_acct "acct";
     __NR_settimeofday "settimeofday";
-    __NR_mount "mount";
-    __NR_umount2 "umount2";
     __NR_swapon "swapon";
     __NR_swapoff "swapoff";
     __NR_reboot "reboot";
@@ -93,14 +90,11 @@ names! {
     __NR_inotify_rm_watch "inotify_rm_watch";
     __NR_migrate_pages "migrate_pages";
     __NR_unshare "unshare";
-    __NR_vmsplice "vmsplice";
     __NR_move_pages "move_pages";
     __NR_inotify_init1 "inotify_init1";
     __NR_perf_event_open "perf_event_open";
     __NR_fanotify_init "fanotify_init";
     __NR_fanotify_mark "fanotify_mark";
-    __NR_name_to_handle_at "name_to_handle_at";
-    __NR_open_by_handle_at "open_by_handle_at";
     __NR_clock_adjtime "clock_adjtime";
     __NR_setns "setns";
     __NR_process_vm_readv "process_vm_readv";

@@ -9,7 +9,7 @@ use super::{Address, Answer, Fd, Path};
 use crate::errno::{Errno, Result};
 use crate::fs::inode::{Change, FileSystem};
 use crate::fs::stat::Timestamp;
-use crate::fs::{Inode, Kind, Location, budget, permission};
+use crate::fs::{Inode, Kind, Location, budget, mount, permission};
 use crate::memory::plain::zeroed;
 use crate::memory::user;
 use crate::task;
@@ -54,7 +54,11 @@ pub fn statx(directory: Fd, path: Path, flags: u32, mask: u32, into: Address) ->
         | linux::AT_EMPTY_PATH
         | linux::AT_NO_AUTOMOUNT
         | linux::AT_STATX_SYNC_TYPE;
-    if flags & !known != 0 || mask & linux::STATX__RESERVED != 0 {
+    let sync = flags & linux::AT_STATX_SYNC_TYPE;
+    if flags & !known != 0
+        || mask & linux::STATX__RESERVED != 0
+        || sync == linux::AT_STATX_SYNC_TYPE
+    {
         return Err(Errno::EINVAL);
     }
     let null = path.0 == 0 && flags & linux::AT_EMPTY_PATH != 0;
@@ -69,7 +73,12 @@ pub fn statx(directory: Fd, path: Path, flags: u32, mask: u32, into: Address) ->
         flags,
         flags & linux::AT_SYMLINK_NOFOLLOW == 0,
     )?;
-    user::write(into.0, &location.inode.stat().to_statx())?;
+    let mut told = location.inode.stat().to_statx();
+    told.stx_attributes_mask = u64::from(linux::STATX_ATTR_MOUNT_ROOT);
+    if mount::is_root(&location.inode) {
+        told.stx_attributes = u64::from(linux::STATX_ATTR_MOUNT_ROOT);
+    }
+    user::write(into.0, &told)?;
     Ok(0)
 }
 
@@ -163,20 +172,18 @@ fn change_owner(inode: &dyn Inode, uid: u32, gid: u32) -> Answer {
     let stat = inode.stat();
     let uid = (uid != u32::MAX).then_some(uid);
     let gid = (gid != u32::MAX).then_some(gid);
+    let none = uid.is_none() && gid.is_none();
     let own = who.euid == stat.uid
         && uid.is_none_or(|uid| uid == stat.uid)
         && gid.is_none_or(|gid| who.in_group(gid));
-    if !who.is_root() && !own {
+    if !who.is_root() && !own && !none {
         return Err(Errno::EPERM);
     }
     // A program with a new owner no longer lends the old one's rights.
-    let mut lost = 0;
-    if stat.kind() == Kind::Regular {
-        lost = linux::S_ISUID;
-        if stat.mode & linux::S_IXGRP != 0 {
-            lost |= linux::S_ISGID;
-        }
-    }
+    let lost = match stat.kind() {
+        Kind::Directory => 0,
+        _ => permission::lent(stat.mode),
+    };
     let permissions = Some(stat.mode & 0o7777 & !lost);
     inode.change(&Change {
         permissions,
@@ -273,9 +280,6 @@ fn read_old_moments(times: Address) -> Result<[Moment; 2]> {
 }
 
 fn set_times(inode: &dyn Inode, [atime, mtime]: [Moment; 2]) -> Answer {
-    if atime == Moment::Omit && mtime == Moment::Omit {
-        return Ok(0);
-    }
     let who = task::process().credentials();
     if permission::own(inode, &who).is_err() {
         // Whoever may write may say that it was now.
@@ -299,7 +303,10 @@ pub fn utimensat(directory: Fd, path: Path, times: Address, flags: u32) -> Answe
         return Err(Errno::EINVAL);
     }
     let moments = read_moments(times)?;
-    if path.0 == 0 {
+    if moments == [Moment::Omit; 2] {
+        return Ok(0);
+    }
+    if path.0 == 0 && directory != HERE {
         if flags & linux::AT_SYMLINK_NOFOLLOW != 0 {
             return Err(Errno::EINVAL);
         }
@@ -318,7 +325,7 @@ pub fn utimensat(directory: Fd, path: Path, times: Address, flags: u32) -> Answe
 /// futimesat(2).
 pub fn futimesat(directory: Fd, path: Path, times: Address) -> Answer {
     let moments = read_old_moments(times)?;
-    if path.0 == 0 {
+    if path.0 == 0 && directory != HERE {
         return set_times(&*changeable(directory)?.inode, moments);
     }
     let location = find(directory, &lookup::path(path)?, 0, true)?;
@@ -351,7 +358,11 @@ pub fn truncate(path: Path, size: i64) -> Answer {
     }
     let who = task::process().credentials();
     permission::check(&location.inode.stat(), permission::WRITE, &who)?;
-    location.inode.truncate(size)?;
+    // A file that keeps its size keeps its times, unlike with ftruncate(2).
+    let stat = location.inode.stat();
+    if stat.kind() != Kind::Regular || stat.size != size {
+        location.inode.truncate(size)?;
+    }
     Ok(0)
 }
 

@@ -133,13 +133,34 @@ pub fn fcntl(fd: Fd, command: u32, argument: u64) -> Answer {
         }
         linux::F_ADD_SEALS => add_seals(&file, argument as u32),
         linux::F_GET_SEALS => Ok(file.file().seal(0)?.into()),
-        // Nobody is told by signal: there are no owners.
-        linux::F_SETOWN | linux::F_SETSIG | linux::F_GETOWN | linux::F_GETSIG => Ok(0),
+        linux::F_SETOWN
+        | linux::F_GETOWN
+        | linux::F_SETSIG
+        | linux::F_GETSIG
+        | linux::F_SETOWN_EX
+        | linux::F_GETOWN_EX => owner(&file, command, argument),
         linux::F_GETLEASE => Ok(linux::F_UNLCK.into()),
         linux::F_SETLEASE | linux::F_NOTIFY => Err(Errno::EINVAL),
         linux::F_GET_RW_HINT | linux::F_SET_RW_HINT => Err(Errno::EINVAL),
         _ => Err(Errno::EINVAL),
     }
+}
+
+fn owner(file: &OpenFile, command: u32, argument: u64) -> Answer {
+    let mut owner = *file.owner.lock();
+    match command {
+        linux::F_GETOWN => return Ok(i64::from(owner.signed()) as u64),
+        linux::F_GETSIG => return Ok(owner.signal.into()),
+        linux::F_GETOWN_EX => user::write(argument, &[owner.kind, owner.id as u32])?,
+        linux::F_SETOWN => owner.set_signed(argument as i32)?,
+        linux::F_SETSIG => owner.set_signal(argument)?,
+        _ => {
+            let [kind, id]: [u32; 2] = user::read(argument)?;
+            owner.set(kind, id as i32)?;
+        }
+    }
+    *file.owner.lock() = owner;
+    Ok(0)
 }
 
 fn add_seals(file: &OpenFile, seals: u32) -> Answer {
@@ -169,7 +190,7 @@ fn range(file: &OpenFile, request: &linux::flock) -> Result<(u64, u64)> {
     let from = match request.l_whence as u32 {
         linux::SEEK_SET => 0,
         linux::SEEK_CUR => file.position() as i64,
-        linux::SEEK_END => file.file().size() as i64,
+        linux::SEEK_END => file.file().end()? as i64,
         _ => return Err(Errno::EINVAL),
     };
     let start = from.checked_add(request.l_start).ok_or(Errno::EOVERFLOW)?;
@@ -203,13 +224,9 @@ fn record_lock(file: &Arc<OpenFile>, command: u32, at: Address, owner: Owner) ->
     } else {
         task::process().id() as i32
     };
-    let identity = match file.location() {
-        Some(location) => location.inode.identity(),
-        None => return Err(Errno::EINVAL),
-    };
     let lock = Lock {
         family: Family::Range,
-        file: identity,
+        file: file.file_identity(),
         owner,
         process,
         exclusive,
@@ -268,10 +285,9 @@ pub fn flock(fd: Fd, operation: u32) -> Answer {
         // Mandatory locks are gone from Linux; asking for one does nothing.
         return Ok(0);
     }
-    let location = file.location().ok_or(Errno::EINVAL)?;
     let lock = Lock {
         family: Family::Whole,
-        file: location.inode.identity(),
+        file: file.file_identity(),
         owner: Owner::of_file(&file),
         process: -1,
         exclusive: operation & linux::LOCK_EX != 0,

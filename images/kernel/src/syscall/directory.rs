@@ -9,7 +9,7 @@ use super::{Address, Answer, Fd, Path};
 use crate::errno::{Errno, Result};
 use crate::fs::file::DirEntry;
 use crate::fs::inode::{New, Replace};
-use crate::fs::path::{Found, Last};
+use crate::fs::path::{Found, Last, PATH_MAX};
 use crate::fs::stat::Device;
 use crate::fs::{Kind, Location, mount, permission};
 use crate::io::Sink;
@@ -53,6 +53,9 @@ fn read_entries(
     let file = lookup::usable_file(fd)?;
     if !file.is_directory() {
         return Err(Errno::ENOTDIR);
+    }
+    if file.stat().nlink == 0 {
+        return Err(Errno::ENOENT);
     }
     let len = len.min(ENTRIES_MAX);
     let mut packed = Vec::new();
@@ -101,6 +104,9 @@ fn make(directory: Fd, path: Path, kind: Kind, mode: u32, rdev: Device, target: 
     let process = task::process();
     let who = process.credentials();
     permission::add(&*found.directory, &who)?;
+    if matches!(kind, Kind::CharDevice | Kind::BlockDevice) && !who.is_root() {
+        return Err(Errno::EPERM);
+    }
     let mask = if kind == Kind::Symlink {
         0
     } else {
@@ -207,7 +213,9 @@ pub fn linkat(old_directory: Fd, old: Path, new_directory: Fd, new: Path, flags:
     if old.inode.kind() == Kind::Directory {
         return Err(Errno::EPERM);
     }
-    permission::add(&*found.directory, &task::process().credentials())?;
+    let who = task::process().credentials();
+    permission::link(&*old.inode, &who)?;
+    permission::add(&*found.directory, &who)?;
     found.directory.link(&found.name, old.inode)?;
     Ok(0)
 }
@@ -381,11 +389,18 @@ pub fn chroot(path: Path) -> Answer {
 /// getcwd(2).
 pub fn getcwd(buffer: Address, len: usize) -> Answer {
     let context = task::process().context();
-    let (mut path, exists) = Location::of(context.directory()).path(&context.root());
+    let (here, root) = (Location::of(context.directory()), context.root());
+    let (mut path, exists) = here.path(&root);
     if !exists {
         return Err(Errno::ENOENT);
     }
+    if !here.is_within(&root) {
+        path.splice(..0, *b"(unreachable)");
+    }
     path.push(0);
+    if path.len() > PATH_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
     if path.len() > len {
         return Err(Errno::ERANGE);
     }

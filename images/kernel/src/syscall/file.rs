@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use super::lookup::{file, usable_file};
 use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
-use crate::fs::OpenFile;
+use crate::fs::{Kind, Location, OpenFile};
 use crate::io::{Piece, Sink, Source};
 use crate::memory::user;
 use crate::task;
@@ -29,6 +29,7 @@ pub(super) fn pieces(list: Address, count: usize) -> Result<Vec<Piece>> {
         if len > i64::MAX as u64 {
             return Err(Errno::EINVAL);
         }
+        user::check_range(address, len as usize)?;
         let len = left.min(len as usize);
         left -= len;
         Ok((address, len))
@@ -54,14 +55,24 @@ fn have_written(written: Result<usize>) -> Answer {
     Ok(written)
 }
 
+/// A buffer, of which one call uses so much at most.
+fn buffer(address: Address, len: usize) -> Result<Piece> {
+    user::check_range(address.0, len)?;
+    Ok((address.0, len.min(MOVED_MAX)))
+}
+
 /// read(2).
-pub fn read(fd: Fd, buffer: Address, len: usize) -> Answer {
-    have_read(file(fd)?.read(&mut Sink::user(buffer.0, len.min(MOVED_MAX))))
+pub fn read(fd: Fd, into: Address, len: usize) -> Answer {
+    let file = file(fd)?;
+    let (address, len) = buffer(into, len)?;
+    have_read(file.read(&mut Sink::user(address, len)))
 }
 
 /// write(2).
-pub fn write(fd: Fd, buffer: Address, len: usize) -> Answer {
-    have_written(file(fd)?.write(&mut Source::user(buffer.0, len.min(MOVED_MAX))))
+pub fn write(fd: Fd, from: Address, len: usize) -> Answer {
+    let file = file(fd)?;
+    let (address, len) = buffer(from, len)?;
+    have_written(file.write(&mut Source::user(address, len)))
 }
 
 /// readv(2).
@@ -80,28 +91,41 @@ fn offset(offset: i64) -> Result<u64> {
     u64::try_from(offset).map_err(|_| Errno::EINVAL)
 }
 
+/// An offset from which so many bytes can be counted.
+fn range(at: i64, len: usize) -> Result<u64> {
+    let end = at.checked_add(i64::try_from(len).map_err(|_| Errno::EINVAL)?);
+    end.ok_or(Errno::EINVAL)?;
+    offset(at)
+}
+
 /// pread64(2).
-pub fn pread64(fd: Fd, buffer: Address, len: usize, at: i64) -> Answer {
-    let (file, at) = (file(fd)?, offset(at)?);
-    have_read(file.read_at(at, &mut Sink::user(buffer.0, len.min(MOVED_MAX))))
+pub fn pread64(fd: Fd, into: Address, len: usize, at: i64) -> Answer {
+    offset(at)?;
+    let file = file(fd)?;
+    let (address, len) = buffer(into, len)?;
+    have_read(file.read_at(range(at, len)?, &mut Sink::user(address, len)))
 }
 
 /// pwrite64(2).
-pub fn pwrite64(fd: Fd, buffer: Address, len: usize, at: i64) -> Answer {
-    let (file, at) = (file(fd)?, offset(at)?);
-    have_written(file.write_at(at, &mut Source::user(buffer.0, len.min(MOVED_MAX))))
+pub fn pwrite64(fd: Fd, from: Address, len: usize, at: i64) -> Answer {
+    offset(at)?;
+    let file = file(fd)?;
+    let (address, len) = buffer(from, len)?;
+    have_written(file.write_at(range(at, len)?, &mut Source::user(address, len)))
 }
 
 /// preadv(2). The upper half of the offset is of no use with 64 bits.
 pub fn preadv(fd: Fd, list: Address, count: usize, at: i64) -> Answer {
-    let (file, at) = (file(fd)?, offset(at)?);
-    have_read(file.read_at(at, &mut Sink::pieces(pieces(list, count)?)))
+    offset(at)?;
+    let (file, mut sink) = (file(fd)?, Sink::pieces(pieces(list, count)?));
+    have_read(file.read_at(range(at, sink.remaining())?, &mut sink))
 }
 
 /// pwritev(2).
 pub fn pwritev(fd: Fd, list: Address, count: usize, at: i64) -> Answer {
-    let (file, at) = (file(fd)?, offset(at)?);
-    have_written(file.write_at(at, &mut Source::pieces(pieces(list, count)?)))
+    offset(at)?;
+    let (file, mut source) = (file(fd)?, Source::pieces(pieces(list, count)?));
+    have_written(file.write_at(range(at, source.remaining())?, &mut source))
 }
 
 /// Flags that need nothing done: everything is in memory.
@@ -109,7 +133,7 @@ const HARMLESS: u32 = linux::RWF_HIPRI | linux::RWF_DSYNC | linux::RWF_SYNC;
 
 /// preadv2(2).
 pub fn preadv2(fd: Fd, list: Address, count: usize, at: i64, _: u64, flags: u32) -> Answer {
-    if flags & !(HARMLESS | linux::RWF_NOWAIT) != 0 {
+    if flags & !(HARMLESS | linux::RWF_NOWAIT | linux::RWF_APPEND) != 0 {
         return Err(Errno::EOPNOTSUPP);
     }
     if at != -1 {
@@ -144,26 +168,25 @@ pub fn pwritev2(fd: Fd, list: Address, count: usize, at: i64, _: u64, flags: u32
 /// lseek(2).
 pub fn lseek(fd: Fd, offset: i64, whence: u32) -> Answer {
     let file = usable_file(fd)?;
+    if whence > linux::SEEK_HOLE {
+        return Err(Errno::EINVAL);
+    }
     if !file.file().is_seekable() {
         return Err(Errno::ESPIPE);
     }
     if !file.file().keeps_position() {
         return Ok(0);
     }
-    let size = || file.file().size() as i64;
-    let from = match whence {
-        linux::SEEK_SET => 0,
-        linux::SEEK_CUR => file.position() as i64,
-        linux::SEEK_END => size(),
-        // A file may say that all of it is data, and a hole follows.
-        linux::SEEK_DATA | linux::SEEK_HOLE if offset < 0 || offset >= size() => {
-            return Err(Errno::ENXIO);
+    let position = match whence {
+        linux::SEEK_SET => Some(offset),
+        linux::SEEK_CUR => offset.checked_add(file.position() as i64),
+        linux::SEEK_END => offset.checked_add(file.file().end()? as i64),
+        _ => {
+            let from = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+            Some(file.file().next(from, whence == linux::SEEK_DATA)? as i64)
         }
-        linux::SEEK_DATA => 0,
-        linux::SEEK_HOLE => size() - offset,
-        _ => return Err(Errno::EINVAL),
     };
-    let position = from.checked_add(offset).filter(|position| *position >= 0);
+    let position = position.filter(|position| *position >= 0);
     let position = position.ok_or(Errno::EINVAL)? as u64;
     file.set_position(position);
     Ok(position)
@@ -206,10 +229,14 @@ pub fn fallocate(fd: Fd, mode: u32, at: i64, len: i64) -> Answer {
 /// fsync(2), fdatasync(2), syncfs(2): there is no disk that could lag behind.
 pub fn fsync(fd: Fd) -> Answer {
     let file = usable_file(fd)?;
-    if file.location().is_none() {
-        Err(Errno::EINVAL)
-    } else {
+    let kept = |location: &Location| {
+        let kept = matches!(location.inode.kind(), Kind::Regular | Kind::Directory);
+        kept && location.inode.filesystem().in_memory
+    };
+    if file.location().is_some_and(kept) {
         Ok(0)
+    } else {
+        Err(Errno::EINVAL)
     }
 }
 
@@ -230,10 +257,9 @@ pub fn sync_file_range(fd: Fd, at: i64, len: i64, flags: u32) -> Answer {
     if at < 0 || len < 0 || flags & !7 != 0 {
         return Err(Errno::EINVAL);
     }
-    if file.file().is_seekable() {
-        Ok(0)
-    } else {
-        Err(Errno::ESPIPE)
+    match file.stat().kind() {
+        Kind::Regular | Kind::Directory => Ok(0),
+        _ => Err(Errno::ESPIPE),
     }
 }
 

@@ -46,8 +46,17 @@ pub(super) fn path(path: Path) -> Result<Vec<u8>> {
 }
 
 /// Where a path begins.
-pub(super) fn base(directory: Fd, path: &[u8]) -> Result<Arc<dyn Inode>> {
-    if directory == HERE || path.first() == Some(&b'/') {
+pub(super) fn base(at: Fd, path: &[u8]) -> Result<Arc<dyn Inode>> {
+    match path.first() {
+        None => Err(Errno::ENOENT),
+        Some(b'/') => Ok(task::process().context().directory()),
+        Some(_) => directory(at),
+    }
+}
+
+/// The directory of a descriptor.
+pub(super) fn directory(directory: Fd) -> Result<Arc<dyn Inode>> {
+    if directory == HERE {
         return Ok(task::process().context().directory());
     }
     let file = file(directory)?;

@@ -17,6 +17,7 @@ pub mod futex;
 pub mod identity;
 pub mod memory;
 pub mod message;
+pub mod mount;
 pub mod open;
 pub mod pipe;
 pub mod poll;

@@ -34,7 +34,11 @@ const TMPFILE: u32 = linux::O_TMPFILE & !linux::O_DIRECTORY;
 
 fn open_at(directory: Fd, path: Path, how: How) -> Answer {
     let path = lookup::path(path)?;
-    let base = lookup::base(directory, &path)?;
+    let base = if how.resolve & linux::RESOLVE_IN_ROOT != 0 {
+        lookup::directory(directory)?
+    } else {
+        lookup::base(directory, &path)?
+    };
     let file = fs::open(&task::process().context(), base, &path, how)?;
     install(file, how.flags & linux::O_CLOEXEC != 0)
 }
@@ -44,8 +48,6 @@ pub fn openat(directory: Fd, path: Path, flags: u32, mode: u32) -> Answer {
     let mut flags = flags & KNOWN;
     if flags & linux::O_PATH != 0 {
         flags &= WITH_PATH;
-    } else if flags & TMPFILE != 0 && flags & linux::O_DIRECTORY == 0 {
-        return Err(Errno::EINVAL);
     }
     open_at(
         directory,

@@ -5,7 +5,7 @@ use alloc::vec;
 
 use linux_raw_sys::general as linux;
 
-use super::file::MOVED_MAX;
+use super::file::{MOVED_MAX, pieces};
 use super::lookup::{file, install};
 use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
@@ -28,9 +28,9 @@ pub fn pipe2(fds: Address, flags: u32) -> Answer {
     if flags & !(linux::O_CLOEXEC | linux::O_NONBLOCK | linux::O_DIRECT) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (reader, writer) = pipe::pair();
+    let (reader, writer) = pipe::pair(flags & linux::O_DIRECT != 0);
     let close_on_exec = flags & linux::O_CLOEXEC != 0;
-    let flags = flags & linux::O_NONBLOCK;
+    let flags = flags & !linux::O_CLOEXEC;
     let reader = install(
         OpenFile::new(reader, flags | linux::O_RDONLY, None),
         close_on_exec,
@@ -132,6 +132,9 @@ pub fn sendfile(to: Fd, from: Fd, offset: Address, len: usize) -> Answer {
     if !to.is_writable() || !from.is_readable() {
         return Err(Errno::EBADF);
     }
+    if to.flags() & linux::O_APPEND != 0 || from.is_directory() {
+        return Err(Errno::EINVAL);
+    }
     if !from.file().is_seekable() {
         return Err(if offset.is_null() {
             Errno::EINVAL
@@ -210,6 +213,9 @@ pub fn splice(
     }
     if !from.is_readable() || !to.is_writable() {
         return Err(Errno::EBADF);
+    }
+    if to.flags() & linux::O_APPEND != 0 {
+        return Err(Errno::EINVAL);
     }
     let no_wait = flags & linux::SPLICE_F_NONBLOCK != 0;
     match (from.downcast::<PipeEnd>(), to.downcast::<PipeEnd>()) {
@@ -328,9 +334,31 @@ pub fn tee(from: Fd, to: Fd, len: usize, flags: u32) -> Answer {
     if source.is_other_end_of(target) {
         return Err(Errno::EINVAL);
     }
+    if len == 0 {
+        return Ok(0);
+    }
     let no_wait = flags & linux::SPLICE_F_NONBLOCK != 0;
     let room = raise_if_broken(to.attempt(no_wait || to.is_nonblocking(), || target.room()))?;
     let nonblocking = no_wait || from.is_nonblocking();
     let bytes = from.attempt(nonblocking, || source.peek(len.min(room)))?;
     Ok(raise_if_broken(to.file().write(0, &mut Source::kernel(&bytes)))? as u64)
+}
+
+/// vmsplice(2): copies, where Linux may share pages.
+pub fn vmsplice(fd: Fd, list: Address, count: usize, flags: u32) -> Answer {
+    if flags & !0xf != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = file(fd)?;
+    let end = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
+    let pieces = pieces(list, count)?;
+    let nonblocking = file.is_nonblocking() || flags & linux::SPLICE_F_NONBLOCK != 0;
+    let moved = if end.reads() {
+        let mut sink = Sink::pieces(pieces);
+        file.attempt(nonblocking, || file.file().read(0, &mut sink))?
+    } else {
+        let mut source = Source::pieces(pieces);
+        raise_if_broken(file.attempt(nonblocking, || file.file().write(0, &mut source)))?
+    };
+    Ok(moved as u64)
 }

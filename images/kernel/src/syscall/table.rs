@@ -5,8 +5,8 @@ use linux_raw_sys::general as nr;
 use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
-    attribute, descriptor, directory, event, exec, file, futex, identity, memory, message, open,
-    pipe, poll, process, scheduling, signal, socket, system, thread, time, timer, xattr,
+    attribute, descriptor, directory, event, exec, file, futex, identity, memory, message, mount,
+    open, pipe, poll, process, scheduling, signal, socket, system, thread, time, timer, xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -218,6 +218,7 @@ calls! {
     __NR_copy_file_range "copy_file_range" pipe::copy_file_range(Fd, Address, Fd, Address, usize, u32);
     __NR_splice "splice" pipe::splice(Fd, Address, Fd, Address, usize, u32);
     __NR_tee "tee" pipe::tee(Fd, Fd, usize, u32);
+    __NR_vmsplice "vmsplice" pipe::vmsplice(Fd, Address, usize, u32);
 
     // Directories.
     __NR_getdents "getdents" directory::getdents(Fd, Address, u32);
@@ -243,6 +244,11 @@ calls! {
     __NR_chroot "chroot" directory::chroot(Path);
     __NR_getcwd "getcwd" directory::getcwd(Address, usize);
     __NR_umask "umask" directory::umask(u32);
+    __NR_mount "mount" mount::mount(Address, Path, Address, u64, Address);
+    __NR_umount2 "umount2" mount::umount2(Path, u32);
+    __NR_pivot_root "pivot_root" mount::pivot_root(Path, Path);
+    __NR_name_to_handle_at "name_to_handle_at" mount::name_to_handle_at(Fd, Path, Address, Address, u32);
+    __NR_open_by_handle_at "open_by_handle_at" mount::open_by_handle_at(Fd, Address, u32);
 
     // Attributes.
     __NR_stat "stat" attribute::stat(Path, Address);

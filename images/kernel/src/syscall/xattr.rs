@@ -13,6 +13,9 @@ use crate::fs::{Inode, Kind, anonymous, permission};
 use crate::memory::user;
 use crate::task;
 
+/// What only the superuser sees.
+const TRUSTED: &[u8] = b"trusted.";
+
 /// The name of an extended attribute, of a kind that files here have.
 fn xattr_name(name: Path) -> Result<Vec<u8>> {
     let name =
@@ -32,11 +35,14 @@ fn check_xattr_kind(name: &[u8], inode: &dyn Inode) -> Result<()> {
     if user && !matches!(inode.kind(), Kind::Regular | Kind::Directory) {
         return Err(Errno::EPERM);
     }
-    let known = user || name.starts_with(b"trusted.") || name.starts_with(b"security.");
-    if known {
-        Ok(())
-    } else {
+    let known = user || name.starts_with(TRUSTED) || name.starts_with(b"security.");
+    if !known {
         Err(Errno::EOPNOTSUPP)
+    } else if name.ends_with(b".") {
+        // A kind without a name.
+        Err(Errno::EINVAL)
+    } else {
+        Ok(())
     }
 }
 
@@ -57,11 +63,13 @@ fn set_xattr(inode: &dyn Inode, name: Path, value: Address, size: usize, flags: 
         Err(Errno::ENODATA) => false,
         Err(errno) => return Err(errno),
     };
-    match flags {
-        linux::XATTR_CREATE if exists => return Err(Errno::EEXIST),
-        linux::XATTR_REPLACE if !exists => return Err(Errno::ENODATA),
-        _ => inode.set_xattr(&name, Some(&bytes))?,
+    if exists && flags & linux::XATTR_CREATE != 0 {
+        return Err(Errno::EEXIST);
     }
+    if !exists && flags & linux::XATTR_REPLACE != 0 {
+        return Err(Errno::ENODATA);
+    }
+    inode.set_xattr(&name, Some(&bytes))?;
     Ok(0)
 }
 
@@ -110,8 +118,11 @@ fn tell_xattr(inode: &dyn Inode, name: Path, into: Address, size: usize) -> Answ
         return Err(Errno::ENODATA);
     }
     check_xattr_kind(&name, inode)?;
+    let who = task::process().credentials();
     if name.starts_with(b"user.") {
-        permission::check_inode(inode, permission::READ, &task::process().credentials())?;
+        permission::check_inode(inode, permission::READ, &who)?;
+    } else if name.starts_with(TRUSTED) && !who.is_root() {
+        return Err(Errno::ENODATA);
     }
     give(&inode.xattr(&name)?, into, size)
 }
@@ -137,7 +148,11 @@ pub fn fgetxattr(fd: Fd, name: Path, into: Address, size: usize) -> Answer {
 
 fn list_xattrs(inode: &dyn Inode, into: Address, size: usize) -> Answer {
     let mut list = Vec::new();
+    let all = task::process().credentials().is_root();
     for name in inode.xattr_names()? {
+        if name.starts_with(TRUSTED) && !all {
+            continue;
+        }
         list.extend_from_slice(&name);
         list.push(0);
     }

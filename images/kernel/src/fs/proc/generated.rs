@@ -234,6 +234,11 @@ impl File for Open {
         false
     }
 
+    fn end(&self) -> Result<u64> {
+        // Nobody knows before it is read.
+        Err(Errno::EINVAL)
+    }
+
     fn read(&self, offset: u64, sink: &mut Sink<'_>) -> Result<usize> {
         let make = match self.inode.child {
             Child::Text(make) | Child::Setting(make, _) => make,

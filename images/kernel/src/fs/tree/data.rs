@@ -26,15 +26,26 @@ pub(super) enum Piece {
     Zeros(u64),
 }
 
+/// A page of the file's own.
+enum Own {
+    /// Zeros, which hide a page of the image.
+    Zeros,
+    /// Zeros, with room for what will be written.
+    Reserved(Frame),
+    /// What was written.
+    Written(Frame),
+}
+
 /// Content. A page that is not in `pages` is the image's up to `lower_len`, and zeros from there.
 pub(super) struct Data {
     pub(super) size: u64,
     lower_len: u64,
-    /// Pages of the file's own; `None` hides a page of the image with zeros.
-    pages: BTreeMap<u64, Option<Frame>>,
+    pages: BTreeMap<u64, Own>,
     pub(super) frames: u64,
     /// F_SEAL_*.
     pub(super) seals: u32,
+    /// Shared mappings through which it can be written.
+    pub(super) writable_mappings: usize,
 }
 
 impl Data {
@@ -48,6 +59,7 @@ impl Data {
             pages: BTreeMap::new(),
             frames: 0,
             seals,
+            writable_mappings: 0,
         }
     }
 
@@ -77,11 +89,11 @@ impl Data {
         let (index, in_page) = (offset / PAGE_SIZE, offset % PAGE_SIZE);
         let in_this_page = left.min(PAGE_SIZE - in_page);
         let next = match self.pages.range(index..).next() {
-            Some((at, Some(frame))) if *at == index => {
+            Some((at, Own::Written(frame))) if *at == index => {
                 let (from, len) = (in_page as usize, in_this_page as usize);
                 return Ok(Some(Piece::Frame(frame.clone(), from, len)));
             }
-            Some((at, None)) if *at == index => return Ok(Some(Piece::Zeros(in_this_page))),
+            Some((at, _)) if *at == index => return Ok(Some(Piece::Zeros(in_this_page))),
             Some((at, _)) => (at * PAGE_SIZE - offset).min(left),
             None => left,
         };
@@ -140,16 +152,23 @@ impl Data {
         index: u64,
         overwritten: bool,
     ) -> Result<Frame> {
-        let hidden = match self.pages.get(&index) {
-            Some(Some(frame)) => return Ok(frame.clone()),
-            Some(None) => true,
+        let hidden = match self.pages.get_mut(&index) {
+            Some(Own::Written(frame)) => return Ok(frame.clone()),
+            Some(own @ Own::Reserved(_)) => {
+                let Own::Reserved(frame) = core::mem::replace(own, Own::Zeros) else {
+                    unreachable!("matched just now")
+                };
+                *own = Own::Written(frame.clone());
+                return Ok(frame);
+            }
+            Some(Own::Zeros) => true,
             None => false,
         };
         budget::take_page()?;
         let frame = self.fill(lower.filter(|_| !hidden), index * PAGE_SIZE, overwritten);
         let frame = frame.inspect_err(|_| budget::give_pages(1))?;
         self.frames += 1;
-        self.pages.insert(index, Some(frame.clone()));
+        self.pages.insert(index, Own::Written(frame.clone()));
         Ok(frame)
     }
 
@@ -176,13 +195,13 @@ impl Data {
 
     /// Cuts or extends.
     pub(super) fn resize(&mut self, size: u64) {
-        if size < self.size {
+        if size <= self.size {
             self.lower_len = self.lower_len.min(size);
             let gone = self.pages.split_off(&size.div_ceil(PAGE_SIZE));
             self.forget(gone.into_values());
             let within = (size % PAGE_SIZE) as usize;
             if within > 0
-                && let Some(Some(frame)) = self.pages.get(&(size / PAGE_SIZE))
+                && let Some(Own::Written(frame)) = self.pages.get(&(size / PAGE_SIZE))
             {
                 frame.zero(within, PAGE_SIZE as usize - within);
             }
@@ -190,15 +209,15 @@ impl Data {
         self.size = size;
     }
 
-    fn forget(&mut self, pages: impl Iterator<Item = Option<Frame>>) {
-        let count = pages.filter(Option::is_some).count() as u64;
+    fn forget(&mut self, pages: impl Iterator<Item = Own>) {
+        let has_frame = |own: &Own| !matches!(own, Own::Zeros);
+        let count = pages.filter(has_frame).count() as u64;
         self.frames -= count;
         budget::give_pages(count);
     }
 
     /// Makes a range read as zeros; whole pages of it are given back.
     pub(super) fn punch(&mut self, lower: Option<Lower<'_>>, start: u64, end: u64) -> Result<()> {
-        let end = end.min(self.size.next_multiple_of(PAGE_SIZE));
         let mut at = start;
         while at < end {
             let (index, within) = (at / PAGE_SIZE, at % PAGE_SIZE);
@@ -213,13 +232,15 @@ impl Data {
                 continue;
             }
             if len < PAGE_SIZE {
-                self.frame(lower, index, false)?
-                    .zero(within as usize, len as usize);
+                if !matches!(self.pages.get(&index), Some(Own::Reserved(_))) {
+                    self.frame(lower, index, false)?
+                        .zero(within as usize, len as usize);
+                }
             } else {
                 let gone = self.pages.remove(&index);
                 self.forget(gone.into_iter());
                 if of_lower {
-                    self.pages.insert(index, None);
+                    self.pages.insert(index, Own::Zeros);
                 }
             }
             at += len;
@@ -229,16 +250,49 @@ impl Data {
 
     /// Makes sure that writing a range will not lack memory.
     pub(super) fn reserve(&mut self, lower: Option<Lower<'_>>, start: u64, end: u64) -> Result<()> {
-        let wanted = end.div_ceil(PAGE_SIZE) - start / PAGE_SIZE;
-        if wanted > budget::limit() {
+        let (first, last) = (start / PAGE_SIZE, end.div_ceil(PAGE_SIZE));
+        if last - first > budget::limit() {
             return Err(Errno::ENOSPC);
         }
-        for index in start / PAGE_SIZE..end.div_ceil(PAGE_SIZE) {
-            if index * PAGE_SIZE >= self.lower_len || lower.is_none() {
-                self.frame(None, index, false)?;
+        for index in first..last {
+            let of_image = lower.is_some() && index * PAGE_SIZE < self.lower_len;
+            let there = match self.pages.get(&index) {
+                Some(Own::Zeros) => false,
+                Some(_) => true,
+                None => of_image,
+            };
+            if there {
+                continue;
             }
+            budget::take_page()?;
+            let frame = Frame::zeroed().inspect_err(|_| budget::give_pages(1))?;
+            self.frames += 1;
+            self.pages.insert(index, Own::Reserved(frame));
         }
         Ok(())
+    }
+
+    /// Where data is next (or, if not `data`, a hole) from an offset on. The end is a hole.
+    pub(super) fn next(&self, from: u64, data: bool) -> Option<u64> {
+        let of_image = self.lower_len.div_ceil(PAGE_SIZE);
+        let has_data = |index: u64| match self.pages.get(&index) {
+            Some(own) => matches!(own, Own::Written(_)),
+            None => index < of_image,
+        };
+        let mut index = from / PAGE_SIZE;
+        while index * PAGE_SIZE < self.size {
+            if has_data(index) == data {
+                return Some((index * PAGE_SIZE).max(from));
+            }
+            // Nothing begins or ends between two pages of the file's own beyond the image.
+            let next = self.pages.range(index + 1..).next().map(|(at, _)| *at);
+            index = match next {
+                _ if !data || index < of_image => index + 1,
+                Some(next) => next,
+                None => break,
+            };
+        }
+        (!data && from < self.size).then_some(self.size)
     }
 }
 

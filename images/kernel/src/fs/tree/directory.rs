@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::node::{Content, Node};
+use super::node::{Content, Node, State};
 use crate::errno::{Errno, Result};
 use crate::fs::file::DirEntry;
 use crate::fs::inode::{Inode, New, Replace};
@@ -157,7 +157,6 @@ impl Node {
     fn lost_a_name(&self) {
         let is_directory = self.directory(|directory| {
             directory.removed = true;
-            directory.up = None;
         });
         self.update(|state| {
             state.nlink = if is_directory.is_ok() {
@@ -171,8 +170,21 @@ impl Node {
     }
 
     pub(super) fn make_child(self: &Arc<Self>, name: &[u8], new: &New<'_>) -> Result<Arc<Self>> {
+        const SET_GID: u32 = 0o2000;
         self.vacant(name)?;
-        let node = self.tree.make(new, None)?;
+        let (permissions, gid) = {
+            let state = self.state.lock();
+            (state.permissions, state.gid)
+        };
+        let mut new = New { ..*new };
+        if permissions & SET_GID != 0 {
+            // A directory with this bit hands its group down, and to directories the bit too.
+            new.gid = gid;
+            if new.kind == Kind::Directory {
+                new.permissions |= SET_GID;
+            }
+        }
+        let node = self.tree.make(&new, None)?;
         self.enter(name, node.clone())?;
         Ok(node)
     }
@@ -181,6 +193,10 @@ impl Node {
         self.vacant(name)?;
         if node.kind == Kind::Directory {
             return Err(Errno::EPERM);
+        }
+        let nameless = |state: &State| state.nlink == 0 && !state.linkable;
+        if nameless(&node.state.lock()) {
+            return Err(Errno::ENOENT);
         }
         node.update(|state| {
             state.nlink += 1;

@@ -7,12 +7,13 @@ use linux_raw_sys::general as linux;
 use super::data::Piece;
 use super::node::Node;
 use crate::errno::{Errno, Result};
-use crate::fs::copy;
 use crate::fs::file::{DirEntry, File};
 use crate::fs::inode::Inode;
 use crate::fs::stat::{Kind, Stat, Timestamp};
+use crate::fs::{copy, permission};
 use crate::io::{Sink, Source};
 use crate::memory::{PAGE_SIZE, Page};
+use crate::task;
 
 /// One past the last byte that a file can have.
 const SIZE_MAX: u64 = i64::MAX as u64;
@@ -34,7 +35,14 @@ impl Node {
 
     fn content_changed(&self) {
         let now = Timestamp::now();
-        self.update(|state| (state.mtime, state.ctime) = (now, now));
+        let lends = self.update(|state| {
+            (state.mtime, state.ctime) = (now, now);
+            self.kind == Kind::Regular && permission::lent(state.permissions) != 0
+        });
+        // Whoever changes a program must not have its owner's rights by that.
+        if lends && !task::process().credentials().is_root() {
+            self.update(|state| state.permissions &= !permission::lent(state.permissions));
+        }
     }
 
     /// Cuts or extends a regular file.
@@ -83,6 +91,12 @@ impl File for Node {
 
     fn size(&self) -> u64 {
         self.data(|data| data.size).unwrap_or(0)
+    }
+
+    fn next(&self, from: u64, data: bool) -> Result<u64> {
+        self.data(|content| content.next(from, data))?
+            .filter(|_| from < File::size(self))
+            .ok_or(Errno::ENXIO)
     }
 
     fn read(&self, offset: u64, sink: &mut Sink<'_>) -> Result<usize> {
@@ -161,6 +175,14 @@ impl File for Node {
         self.kind == Kind::Regular
     }
 
+    fn note_writable_mapping(&self, more: bool) {
+        // What can be mapped has data.
+        let _ = self.data(|data| {
+            let count = data.writable_mappings;
+            data.writable_mappings = if more { count + 1 } else { count - 1 };
+        });
+    }
+
     fn truncate(&self, size: u64) -> Result<()> {
         self.resize(size)
     }
@@ -170,13 +192,13 @@ impl File for Node {
             .checked_add(len)
             .filter(|end| *end <= SIZE_MAX)
             .ok_or(Errno::EFBIG)?;
+        // What tmpfs offers.
         let punches = mode == linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_KEEP_SIZE;
-        let zeros = mode & !linux::FALLOC_FL_KEEP_SIZE == linux::FALLOC_FL_ZERO_RANGE;
-        if !punches && !zeros && mode & !linux::FALLOC_FL_KEEP_SIZE != 0 {
+        if !punches && mode & !linux::FALLOC_FL_KEEP_SIZE != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
         let grows = mode & linux::FALLOC_FL_KEEP_SIZE == 0 && end > self.data(|data| data.size)?;
-        if punches || zeros {
+        if punches {
             self.check_seals(linux::F_SEAL_WRITE | linux::F_SEAL_FUTURE_WRITE)?;
         }
         if grows {
@@ -184,10 +206,9 @@ impl File for Node {
         }
         self.content_changed();
         self.data(|data| {
-            if punches || zeros {
+            if punches {
                 data.punch(self.lower(), offset, end)?;
-            }
-            if !punches && mode & linux::FALLOC_FL_KEEP_SIZE == 0 {
+            } else {
                 data.reserve(self.lower(), offset, end)?;
             }
             if grows {
@@ -209,6 +230,9 @@ impl File for Node {
         self.data(|data| {
             if add != 0 && data.seals & linux::F_SEAL_SEAL != 0 {
                 return Err(Errno::EPERM);
+            }
+            if add & linux::F_SEAL_WRITE != 0 && data.writable_mappings > 0 {
+                return Err(Errno::EBUSY);
             }
             data.seals |= add;
             Ok(data.seals)

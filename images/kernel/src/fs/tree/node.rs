@@ -47,6 +47,8 @@ pub(super) struct State {
     xattrs: Option<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// Whether the tree keeps the node.
     kept: bool,
+    /// Whether it may be given a name while it has none.
+    pub(super) linkable: bool,
 }
 
 /// What is in it.
@@ -88,6 +90,7 @@ impl Node {
             content,
             xattrs: None,
             kept: false,
+            linkable: false,
         };
         let (ino, kind) = (inode.nid, inode.kind());
         Ok(Self {
@@ -121,6 +124,7 @@ impl Node {
             content,
             xattrs: None,
             kept: true,
+            linkable: false,
         };
         Self {
             tree,
@@ -326,8 +330,10 @@ impl Inode for Node {
         Ok(self.make_child(name, new)?)
     }
 
-    fn create_unnamed(&self, new: &New<'_>) -> Result<Arc<dyn Inode>> {
-        Ok(self.make_unnamed(new)?)
+    fn create_unnamed(&self, new: &New<'_>, linkable: bool) -> Result<Arc<dyn Inode>> {
+        let node = self.make_unnamed(new)?;
+        node.state.lock().linkable = linkable;
+        Ok(node)
     }
 
     fn link(self: Arc<Self>, name: &[u8], inode: Arc<dyn Inode>) -> Result<()> {
