@@ -1,0 +1,51 @@
+//! Errors as answers.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use unicell_gateway_api::problem::MEDIA_TYPE;
+use unicell_gateway_api::{Code, Problem};
+
+/// A problem, as an answer.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) Problem);
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl Failure {
+    pub(super) fn bad(detail: impl std::fmt::Display) -> Self {
+        Self(Problem::new(Code::BadRequest, detail))
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        // Codes have statuses that exist.
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.0)).into_response();
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response
+    }
+}
+
+/// What no route answers.
+pub(super) async fn no_such_path(uri: Uri) -> Failure {
+    Failure(Problem::new(
+        Code::NotFound,
+        format!("there is no path {:?}", uri.path()),
+    ))
+}
+
+/// What a route does not do.
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Failure {
+    let detail = format!("{:?} has no method {method}", uri.path());
+    Failure(Problem::new(Code::MethodNotAllowed, detail))
+}

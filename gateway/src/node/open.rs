@@ -1,0 +1,573 @@
+//! Streams that guests ask for, and streams into guests. Every one is decided
+//! here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use unicell_gateway_api::address::{Address, DNS_PORT, HTTP_PORT};
+use unicell_gateway_api::event::What;
+use unicell_gateway_api::id::InstanceId;
+use unicell_gateway_api::instance::Transport;
+use unicell_gateway_api::run::{Errno, StreamId};
+use unicell_gateway_api::token::Verb;
+use unicell_gateway_api::{Code, Problem};
+
+use super::authority::About;
+use super::{Caller, Gateway, Live, Result, State, internal};
+use crate::net::{Member, Reachable, all_members};
+use crate::streams::{End, Ends, Full, Reserved, Via, pair};
+
+/// Where a stream may lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    /// The API.
+    Http,
+    /// Names.
+    Names,
+    /// Another instance, that sees it come from this address.
+    Local {
+        to: InstanceId,
+        seen_as: Address,
+        via: Via,
+    },
+    /// A member outside.
+    Outside(SocketAddr),
+}
+
+/// Why a stream may not be: what the program is told, and what the event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct No(Errno, String);
+
+impl No {
+    fn unreachable(reason: impl Into<String>) -> Self {
+        Self(Errno::NETUNREACH, reason.into())
+    }
+
+    fn refused(reason: impl Into<String>) -> Self {
+        Self(Errno::CONNREFUSED, reason.into())
+    }
+
+    fn withdrawn() -> Self {
+        Self::unreachable("what permitted it was withdrawn meanwhile")
+    }
+}
+
+/// How fast one instance makes events of refusals: so many at once, then one
+/// in each interval.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    recent: Vec<Instant>,
+    left_out: u64,
+}
+
+impl Refusals {
+    const BURST: usize = 32;
+    const WINDOW: std::time::Duration = std::time::Duration::from_secs(1);
+
+    /// Whether to tell of one now, and how many were left out before it.
+    fn tell(&mut self, now: Instant) -> Option<u64> {
+        self.recent
+            .retain(|at| now.duration_since(*at) < Self::WINDOW);
+        if self.recent.len() >= Self::BURST {
+            self.left_out += 1;
+            return None;
+        }
+        self.recent.push(now);
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
+impl State {
+    /// Where a stream of an instance may lead. Everything else is refused.
+    fn route(
+        &mut self,
+        from: InstanceId,
+        transport: Transport,
+        to: SocketAddr,
+    ) -> Result<Route, No> {
+        let address = Address::of(to.ip())
+            .ok_or_else(|| No::unreachable("the address is in no network that it was granted"))?;
+        let port = to.port();
+        match address {
+            Address::Gateway => match (transport, port) {
+                (Transport::Tcp, HTTP_PORT) => Ok(Route::Http),
+                (_, DNS_PORT) => Ok(Route::Names),
+                _ => Err(No::refused("the gateway has nothing on this port")),
+            },
+            Address::Own => Err(No::unreachable(
+                "its own address does not lead out of the guest",
+            )),
+            Address::Parent => {
+                let parent = self.tree.get(from).and_then(crate::tree::Entry::parent);
+                let to = parent.ok_or_else(|| No::unreachable("its parent is no instance"))?;
+                let number = self.tree.get(from).map_or(0, |entry| entry.number);
+                self.slot(to, transport, port)?;
+                let seen_as = Address::Child(number);
+                Ok(Route::Local {
+                    to,
+                    seen_as,
+                    via: Via::Family,
+                })
+            }
+            Address::Child(number) => {
+                let entry = self.tree.get(from);
+                let to = entry.and_then(|entry| entry.children.get(&number)).copied();
+                let to = to.ok_or_else(|| No::unreachable("it has no such child"))?;
+                self.slot(to, transport, port)?;
+                let seen_as = Address::Parent;
+                Ok(Route::Local {
+                    to,
+                    seen_as,
+                    via: Via::Family,
+                })
+            }
+            Address::Member(number) => self.route_to_member(from, transport, number, port),
+        }
+    }
+
+    fn route_to_member(
+        &mut self,
+        from: InstanceId,
+        transport: Transport,
+        number: u16,
+        port: u16,
+    ) -> Result<Route, No> {
+        let member = self.views.get(&from).and_then(|view| view.member(number));
+        let member = member.ok_or_else(|| No::unreachable("no member has this address"))?;
+        let found = self
+            .reachable(from)
+            .into_iter()
+            .find(|found| found.member == member);
+        let found =
+            found.ok_or_else(|| No::unreachable("the member is in no network that it has"))?;
+        let is_it = |slot: &unicell_gateway_api::service::Slot| {
+            slot.port == port && slot.transport == transport
+        };
+        if !found.slots.iter().any(is_it) {
+            return Err(No::refused("the member has no such slot in the network"));
+        }
+        match member {
+            Member::Endpoint(address, _) => Ok(Route::Outside(address)),
+            Member::Instance(to) => {
+                self.slot(to, transport, port)?;
+                let view = self.views.get_mut(&to);
+                let number = view.and_then(|view| view.number(Member::Instance(from)));
+                let seen_as = Address::Member(number.unwrap_or(u16::MAX));
+                Ok(Route::Local {
+                    to,
+                    seen_as,
+                    via: Via::Network,
+                })
+            }
+        }
+    }
+
+    /// Whether an instance runs and has a slot.
+    fn slot(&self, id: InstanceId, transport: Transport, port: u16) -> Result<(), No> {
+        if !self.runs(id) {
+            return Err(No::refused(format!("instance {id} does not run")));
+        }
+        let live = self.live.get(&id);
+        if live.is_some_and(|live| live.has_slot(port, transport)) {
+            Ok(())
+        } else {
+            Err(No::refused(format!("instance {id} has no such slot")))
+        }
+    }
+
+    /// All members that an instance may reach now.
+    pub(super) fn reachable(&self, id: InstanceId) -> Vec<Reachable> {
+        if self
+            .parties
+            .get(&id)
+            .is_none_or(|party| party.needs.is_empty())
+        {
+            return Vec::new();
+        }
+        let others = self.running_lineages();
+        all_members(&self.lineage(id), &self.policies, &others)
+    }
+
+    /// The lineages of all instances that run.
+    pub(super) fn running_lineages(&self) -> Vec<Vec<&crate::net::Party>> {
+        let running = self.parties.keys().filter(|id| self.runs(**id));
+        running.map(|id| self.lineage(*id)).collect()
+    }
+
+    /// Whether a stream may still be.
+    pub(super) fn still(&self, ends: &Ends) -> bool {
+        let runs = |id: InstanceId| self.runs(id);
+        let to_runs = match ends.to {
+            Member::Instance(id) => runs(id),
+            Member::Endpoint(..) => true,
+        };
+        to_runs
+            && ends.from.is_none_or(|(id, _)| runs(id))
+            && match (ends.via, ends.from) {
+                (Via::Network, Some((from, _))) => self.reachable(from).iter().any(|found| {
+                    let has = |slot: &unicell_gateway_api::service::Slot| {
+                        slot.port == ends.port && slot.transport == ends.transport
+                    };
+                    found.member == ends.to && found.slots.iter().any(has)
+                }),
+                _ => true,
+            }
+    }
+}
+
+impl Live {
+    pub(super) fn has_slot(&self, port: u16, transport: Transport) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| slot.port == port && slot.transport == transport)
+    }
+}
+
+impl Gateway {
+    /// A guest wants a stream.
+    pub(super) async fn open(
+        &self,
+        live: &Arc<Live>,
+        stream: StreamId,
+        transport: Transport,
+        to: SocketAddr,
+    ) {
+        let route = self.0.state.lock().route(live.id, transport, to);
+        let made = match route {
+            Ok(Route::Http) => self.open_http(live).map_err(|error| no(&error)),
+            Ok(Route::Names) => self.open_names(live, transport).map_err(|error| no(&error)),
+            Ok(Route::Local {
+                to: target,
+                seen_as,
+                via,
+            }) => {
+                let ends = Ends {
+                    from: Some((live.id, stream)),
+                    to: Member::Instance(target),
+                    port: to.port(),
+                    transport,
+                    via,
+                };
+                let from = address(seen_as, to, self.source_port());
+                return self.open_far(live, stream, to, ends, from).await;
+            }
+            Ok(Route::Outside(address)) => {
+                let ends = Ends {
+                    from: Some((live.id, stream)),
+                    to: Member::Endpoint(address, transport),
+                    port: address.port(),
+                    transport,
+                    via: Via::Network,
+                };
+                return self.open_far(live, stream, to, ends, address).await;
+            }
+            Err(no) => Err(no),
+        };
+        self.answer(live, stream, transport, to, made).await;
+    }
+
+    /// Makes a stream whose other end takes its time: what the instance tells
+    /// else does not wait for it. It counts from now on.
+    async fn open_far(
+        &self,
+        live: &Arc<Live>,
+        stream: StreamId,
+        to: SocketAddr,
+        ends: Ends,
+        address: SocketAddr,
+    ) {
+        let transport = ends.transport;
+        let reserved = match self.reserve(ends) {
+            Ok(reserved) => reserved,
+            Err(no) => return self.answer(live, stream, transport, to, Err(no)).await,
+        };
+        let (gateway, live) = (self.clone(), Arc::clone(live));
+        tokio::spawn(async move {
+            let made = match ends.to {
+                Member::Instance(_) => gateway.make_local(&reserved, ends, address).await,
+                Member::Endpoint(..) => gateway.make_outside(&reserved, &live, ends, address).await,
+            };
+            let made = made.and_then(|socket| {
+                let there = reserved.made();
+                there.then_some(socket).ok_or_else(No::withdrawn)
+            });
+            gateway.answer(&live, stream, transport, to, made).await;
+        });
+    }
+
+    async fn answer(
+        &self,
+        live: &Live,
+        stream: StreamId,
+        transport: Transport,
+        to: SocketAddr,
+        made: Result<OwnedFd, No>,
+    ) {
+        if let Err(No(errno, reason)) = &made {
+            let left_out = live.facts.lock().refusals.tell(Instant::now());
+            if let Some(left_out) = left_out {
+                let what = What::ConnectRefused {
+                    transport,
+                    to,
+                    errno: errno_name(*errno),
+                    reason: reason.clone(),
+                    left_out,
+                };
+                self.tell(live, what);
+            }
+        }
+        if let Some(handle) = live.handle.get() {
+            // Gone means that nobody waits for the answer.
+            let _ = handle
+                .answer(stream, made.map_err(|No(errno, _)| errno))
+                .await;
+        }
+    }
+
+    /// A stream is over, says one of its ends.
+    pub(super) async fn closed(&self, live: &Live, stream: StreamId, broken: bool) {
+        if let Some(other) = self.0.streams.closed((live.id, stream), broken) {
+            self.reset(&[other]).await;
+        }
+    }
+
+    /// Breaks streams off, in the eyes of the instances that have them.
+    pub(super) async fn reset(&self, ends: &[End]) {
+        for (id, stream) in ends {
+            let live = self.0.state.lock().live.get(id).cloned();
+            if let Some(handle) = live.as_ref().and_then(|live| live.handle.get()) {
+                handle.reset(*stream).await;
+            }
+        }
+    }
+
+    fn reserve(&self, ends: Ends) -> Result<Reserved, No> {
+        let bound = self.config().instance.streams;
+        self.0
+            .streams
+            .reserve(ends, bound)
+            .map_err(|full| match full {
+                Full::Bound => No(
+                    Errno::NOBUFS,
+                    format!("one of the ends has {bound} streams, as many as it may have"),
+                ),
+                Full::Name => No(Errno::INVAL, "it has a stream of that number".to_owned()),
+            })
+    }
+
+    /// A stream to an instance on this node: the other end, for whoever asked.
+    async fn make_local(
+        &self,
+        reserved: &Reserved,
+        ends: Ends,
+        from: SocketAddr,
+    ) -> Result<OwnedFd, No> {
+        let (ours, theirs) = pair(ends.transport).map_err(|error| no(&error))?;
+        self.deliver(reserved, ends, from, theirs).await?;
+        Ok(ours)
+    }
+
+    /// Brings one end of a stream into a guest, and keeps a duplicate of it.
+    async fn deliver(
+        &self,
+        reserved: &Reserved,
+        ends: Ends,
+        from: SocketAddr,
+        socket: OwnedFd,
+    ) -> Result<(), No> {
+        let Member::Instance(to) = ends.to else {
+            return Err(No::unreachable("it is outside"));
+        };
+        let live = self.0.state.lock().live.get(&to).cloned();
+        let handle = live.as_ref().and_then(|live| live.handle.get());
+        let handle = handle.ok_or_else(|| No::refused(format!("instance {to} does not run")))?;
+        self.duplicate(reserved, ends, &socket)?;
+        let arriving = handle.incoming(ends.port, ends.transport, from, socket);
+        let arrived = tokio::time::timeout(self.config().instance.connect, arriving).await;
+        let stream = arrived
+            .map_err(|_| No(Errno::TIMEDOUT, format!("instance {to} does not take it")))?
+            .map_err(|errno| No(errno, format!("instance {to} does not listen there")))?;
+        if reserved.arrived((to, stream)) {
+            return Ok(());
+        }
+        handle.reset(stream).await;
+        Err(No::withdrawn())
+    }
+
+    /// Keeps a duplicate of a stream's end; then asks again whether the stream
+    /// may be. What is withdrawn from now on finds the duplicate.
+    fn duplicate(&self, reserved: &Reserved, ends: Ends, socket: &OwnedFd) -> Result<(), No> {
+        reserved.duplicate(socket).map_err(|error| no(&error))?;
+        if self.0.state.lock().still(&ends) {
+            Ok(())
+        } else {
+            Err(No::withdrawn())
+        }
+    }
+
+    async fn make_outside(
+        &self,
+        reserved: &Reserved,
+        live: &Live,
+        ends: Ends,
+        address: SocketAddr,
+    ) -> Result<OwnedFd, No> {
+        let connecting = connect(ends.transport, address);
+        let connected = tokio::select! {
+            connected = tokio::time::timeout(self.config().instance.connect, connecting) => connected,
+            () = live.cancel.cancelled() => return Err(No::refused("the instance has ended")),
+        };
+        let timed_out = |_| {
+            No(
+                Errno::TIMEDOUT,
+                "the member outside did not answer".to_owned(),
+            )
+        };
+        let socket = connected.map_err(timed_out)?.map_err(|error| no(&error))?;
+        self.duplicate(reserved, ends, &socket)?;
+        Ok(socket)
+    }
+
+    /// A stream into a slot from outside the guests: a socket that the process
+    /// is given as it is.
+    pub(super) async fn enter(
+        &self,
+        id: InstanceId,
+        port: u16,
+        transport: Transport,
+        socket: Option<OwnedFd>,
+    ) -> Result<Option<OwnedFd>, Problem> {
+        let ends = Ends {
+            from: None,
+            to: Member::Instance(id),
+            port,
+            transport,
+            via: Via::Outside,
+        };
+        let from = SocketAddr::new(Address::Gateway.v4().into(), self.source_port());
+        let entered = async {
+            let reserved = self.reserve(ends)?;
+            let ours = match socket {
+                Some(socket) => {
+                    self.deliver(&reserved, ends, from, socket).await?;
+                    None
+                }
+                None => Some(self.make_local(&reserved, ends, from).await?),
+            };
+            if reserved.made() {
+                Ok(ours)
+            } else {
+                Err(No::withdrawn())
+            }
+        };
+        entered.await.map_err(|No(errno, reason)| {
+            let limit = errno == Errno::NOBUFS;
+            Problem::new(
+                if limit {
+                    Code::LimitReached
+                } else {
+                    Code::Conflict
+                },
+                reason,
+            )
+        })
+    }
+
+    /// The verb `connect`: a stream to a slot of an instance that the caller
+    /// may reach. The node carries what goes through it.
+    ///
+    /// # Errors
+    ///
+    /// The caller may not, or the instance has no such slot or does not run.
+    pub async fn connect(
+        &self,
+        caller: &Caller,
+        id: InstanceId,
+        port: u16,
+        transport: Transport,
+    ) -> Result<Tunnel> {
+        let live = {
+            let state = self.0.state.lock();
+            let slot = Some((port, transport));
+            state.target(
+                caller,
+                Verb::Connect,
+                id,
+                About {
+                    slot,
+                    network: None,
+                },
+            )?;
+            let no = |No(_, reason)| Problem::new(Code::Conflict, reason);
+            state.slot(id, transport, port).map_err(no)?;
+            state.live.get(&id).cloned()
+        };
+        let live = live.ok_or_else(|| internal("a running instance is not there"))?;
+        let stream = self.enter(id, port, transport, None).await?;
+        Ok(Tunnel {
+            stream: stream.ok_or_else(|| internal("a stream has no end of ours"))?,
+            relayed: Arc::clone(&live.relayed),
+        })
+    }
+}
+
+/// A stream to a slot that the node carries.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// The node's end: `SOCK_STREAM` for TCP, `SOCK_SEQPACKET` for UDP.
+    pub stream: OwnedFd,
+    pub(crate) relayed: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// An address with a port, in the family that the other one has.
+fn address(address: Address, like: SocketAddr, port: u16) -> SocketAddr {
+    match like {
+        SocketAddr::V4(_) => SocketAddr::new(address.v4().into(), port),
+        SocketAddr::V6(like) if like.ip().to_ipv4_mapped().is_some() => {
+            SocketAddr::new(address.v4().into(), port)
+        }
+        SocketAddr::V6(_) => SocketAddr::new(address.v6().into(), port),
+    }
+}
+
+async fn connect(transport: Transport, address: SocketAddr) -> io::Result<OwnedFd> {
+    match transport {
+        Transport::Tcp => {
+            let stream = tokio::net::TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            Ok(stream.into_std()?.into())
+        }
+        Transport::Udp => {
+            let any: SocketAddr = match address {
+                SocketAddr::V4(_) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+                SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+            };
+            let socket = tokio::net::UdpSocket::bind(any).await?;
+            socket.connect(address).await?;
+            Ok(socket.into_std()?.into())
+        }
+    }
+}
+
+/// A failure of the host, as a guest is told.
+fn no(error: &io::Error) -> No {
+    let errno = error
+        .raw_os_error()
+        .map_or(Errno::NOBUFS, Errno::from_raw_os_error);
+    No(errno, error.to_string())
+}
+
+/// The names of those that are told most.
+fn errno_name(errno: Errno) -> String {
+    match errno {
+        Errno::NETUNREACH => "ENETUNREACH".to_owned(),
+        Errno::CONNREFUSED => "ECONNREFUSED".to_owned(),
+        Errno::HOSTUNREACH => "EHOSTUNREACH".to_owned(),
+        Errno::TIMEDOUT => "ETIMEDOUT".to_owned(),
+        Errno::NOBUFS => "ENOBUFS".to_owned(),
+        other => format!("errno {}", other.raw_os_error()),
+    }
+}
