@@ -4,8 +4,8 @@
 //!
 //! Not for unit tests: those live beside the code they test and need no KVM.
 //!
-//! How it fits: the tests themselves are the targets `vm` and `vm_leaks` (the
-//! folders of those names), binaries that the runner (`src/bin/run-tests`)
+//! How it fits: the tests themselves are the targets `vm`, `vm_leaks` and
+//! `vm_streams` (the folders of those names), binaries that the runner (`src/bin/run-tests`)
 //! takes to each host. Nothing in them is mocked: programs come from Debian packages or are compiled from
 //! `programs/`, and the `unicell` binary is driven as a user would drive it.
 //!
@@ -23,5 +23,6 @@ pub mod coverage;
 pub mod exit;
 pub mod hosts;
 pub mod judge;
+pub mod node;
 pub mod process;
 pub mod run;

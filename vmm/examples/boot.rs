@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use unicell_guest_abi::boot::flags;
 use unicell_guest_abi::exit::ExitKind;
-use unicell_guest_abi::init::Init;
+use unicell_guest_abi::init::{Furnishing, Init};
 use unicell_vmm::{BoxImage, Builder, End, Kernel, Outcome, Stdio, Timeline, monotonic_ns};
 
 #[derive(Default)]
@@ -71,11 +71,12 @@ fn init_block(options: &Options) -> Result<Vec<u8>, Box<dyn Error>> {
     }
     let mut block = Vec::new();
     if let Some(program) = options.program.first() {
+        let workdir = options.workdir.as_deref().unwrap_or("/");
         Init::encode(
-            program.as_bytes(),
-            options.workdir.as_deref().unwrap_or("/").as_bytes(),
+            (program.as_bytes(), workdir.as_bytes()),
             options.program.iter().map(String::as_bytes),
             options.env.iter().map(String::as_bytes),
+            &Furnishing::default(),
             &mut block,
         );
     }

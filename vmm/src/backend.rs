@@ -6,6 +6,8 @@ use rustix::event::PollFlags;
 use rustix::fd::OwnedFd;
 use unicell_guest_abi::message::{Reply, Request, Stream, channel};
 
+pub use crate::device::{Data, Room};
+
 /// Where a console text goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
@@ -75,20 +77,31 @@ pub trait Backend: Send {
     /// The request is none that a sound driver makes; the instance will be ended.
     fn control(&mut self, request: &Request, payload: &[u8]) -> Result<Reply, Nonsense>;
 
-    /// Takes a stream message of the guest. `data` has `message.len` bytes.
+    /// Takes a stream message of the guest, with `message.len` bytes of data.
     ///
     /// # Errors
     ///
     /// The message is none that a sound driver sends; the instance will be ended.
-    fn send(&mut self, message: &Stream, data: &[u8]) -> Result<(), Nonsense>;
+    fn send(&mut self, message: &Stream, data: &Data<'_>) -> Result<(), Nonsense>;
 
     /// The next stream message for the guest, if there is one: its data is put at the beginning of
     /// `room`, `Stream::len` bytes of it.
-    fn receive(&mut self, room: &mut [u8]) -> Option<Stream>;
+    fn receive(&mut self, room: &Room<'_>) -> Option<Stream>;
 
     /// Adds what [`Backend::ready`] should be told of. `room` says whether the guest has buffers
     /// for stream messages.
     fn watch(&self, room: bool, watched: &mut Vec<Watch>);
+
+    /// The time, monotonic ns, told before each look at the device. Returns when it is to be told
+    /// again at the latest.
+    fn tick(&mut self, _now: u64) -> Option<u64> {
+        None
+    }
+
+    /// Whether all that the guest has sent is on its way, so that it may end.
+    fn is_flushed(&self) -> bool {
+        true
+    }
 
     /// Something happened: what, for each [`Watch`] that was added last, in the same order.
     fn ready(&mut self, events: &[PollFlags]);

@@ -6,6 +6,7 @@ use unicell_guest_abi::{init, layout};
 
 use crate::content::Content;
 use crate::cpu;
+use crate::governor::Governor;
 use crate::helper::Helper;
 use crate::kernel::{Kernel, KernelError};
 use crate::kvm::{self, KvmError, Machine};
@@ -182,6 +183,7 @@ impl Builder {
             helper,
             memory,
             monitor: Arc::new(monitor),
+            governor: Arc::new(Governor::new()),
             clock,
             symbols: Symbols::of(self.kernel.bytes()),
             timeline,

@@ -13,6 +13,7 @@ use vm_memory::{Bytes, GuestAddress};
 use crate::backend::{Backend, Watch};
 use crate::clock::{ClockWriter, monotonic_ns};
 use crate::device::{Device, Pass, Violation};
+use crate::governor::Governor;
 use crate::memory::Memory;
 use crate::monitor::{Monitor, Stop};
 
@@ -27,6 +28,7 @@ const GAP_NS: u64 = 500_000;
 pub(crate) struct Instance {
     pub(crate) memory: Arc<Memory>,
     pub(crate) monitor: Arc<Monitor>,
+    pub(crate) governor: Arc<Governor>,
     pub(crate) service: Mutex<Service>,
     pub(crate) clock: Mutex<ClockWriter>,
 }
@@ -74,6 +76,22 @@ impl Service {
         self.chains += pass.chains;
         Ok(pass)
     }
+
+    /// Whether all that the guest wrote and sent is delivered. Of meaning after a pass without more
+    /// to do.
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.device.console_is_empty() && self.backend.is_flushed()
+    }
+}
+
+/// What a look at everything came to.
+struct Turn {
+    /// There is more to do at once.
+    more: bool,
+    /// All that the guest wrote and sent is delivered.
+    delivered: bool,
+    /// When to look again at the latest, monotonic ns.
+    again: u64,
 }
 
 /// Ends the instance if the I/O thread panics: nobody else would.
@@ -123,11 +141,20 @@ impl Io {
         loop {
             // Before the pass: what the guest wrote before it ended is then seen by the pass.
             let finishing = monitor.is_finishing();
-            let (more, delivered) = self.pass(&events, &mut watched)?;
             let now = monotonic_ns();
+            let Turn {
+                more,
+                delivered,
+                again,
+            } = self.pass(now, &events, &mut watched)?;
             if now >= self.deadline {
                 monitor.stop(Stop::TimedOut);
             }
+            let again = again.min(
+                self.instance
+                    .governor
+                    .look(now, &self.instance.memory, monitor),
+            );
             if monitor.stopped().is_some() || (finishing && delivered) {
                 return Ok(());
             }
@@ -135,33 +162,42 @@ impl Io {
                 self.look(now);
                 looked = now;
             }
-            let until = if more { 0 } else { self.next_look(looked) };
+            let until = if more {
+                0
+            } else {
+                self.next_look(looked).min(again)
+            };
             let ns = until.min(self.deadline).saturating_sub(now);
             events = self.wait(ns, &watched).map_err(Failure::Poll)?;
         }
     }
 
-    /// Serves the device after `events` on what was watched, and says what to watch next. Returns
-    /// whether there is more to do at once, and whether the guest's text is all delivered.
+    /// Serves the device after `events` on what was watched, and says what to watch next.
     fn pass(
         &self,
+        now: u64,
         events: &[PollFlags],
         watched: &mut Vec<Watch>,
-    ) -> Result<(bool, bool), Violation> {
+    ) -> Result<Turn, Violation> {
         let mut service = lock(&self.instance.service);
         service.wakeups += 1;
+        let again = service.backend.tick(now).unwrap_or(u64::MAX);
         if events.iter().any(|event| !event.is_empty()) {
             service.backend.ready(events);
         }
         let pass = service.pass(&self.instance.memory)?;
         watched.clear();
         service.backend.watch(service.device.has_room(), watched);
-        let delivered = !pass.more && service.device.console_is_empty();
+        let delivered = !pass.more && service.is_delivered();
         drop(service);
         if pass.news {
             self.instance.monitor.news();
         }
-        Ok((pass.more, delivered))
+        Ok(Turn {
+            more: pass.more,
+            delivered,
+            again,
+        })
     }
 
     /// When to look at the guest next, the last time having been at `looked`.

@@ -7,7 +7,7 @@
 //! program runs (the init block is opaque here), who may run it (jails and limits come around).
 //!
 //! **How it fits**: `unicell-guest-abi` says what guest and host agree on; `unicell-vmm`, the
-//! process that an instance becomes, is a thin shell around [`Builder`], [`Vm`] and [`link`].
+//! process that an instance becomes, is a thin shell around [`process`] and [`link`].
 //!
 //! **Invariants**
 //!
@@ -22,6 +22,7 @@ mod clock;
 mod content;
 mod cpu;
 mod device;
+mod governor;
 mod helper;
 mod io;
 mod kernel;
@@ -32,18 +33,21 @@ mod memory;
 mod monitor;
 mod outcome;
 pub mod probe;
+pub mod process;
 mod report;
 mod run;
 mod stdio;
+mod streams;
 mod symbols;
 mod tables;
 mod timeline;
 mod vcpu;
 mod window;
 
-pub use backend::{Backend, Channel, Nonsense, Watch, Written};
+pub use backend::{Backend, Channel, Data, Nonsense, Room, Watch, Written};
 pub use builder::{BuildError, Builder};
 pub use clock::monotonic_ns;
+pub use governor::Hold;
 pub use kernel::{Kernel, KernelError};
 pub use kvm::{KvmError, hardware_virtualisation};
 pub use linked::Linked;

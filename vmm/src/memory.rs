@@ -41,6 +41,8 @@ unsafe impl Plain for message::Request {}
 unsafe impl Plain for message::Reply {}
 // SAFETY: as above.
 unsafe impl Plain for message::Stream {}
+// SAFETY: as above.
+unsafe impl Plain for message::Endpoint {}
 
 // SAFETY: repr(C), integers only, without padding (System V ABI, 64-bit object files).
 unsafe impl Plain for linux_loader::elf::Elf64_Shdr {}
@@ -202,6 +204,25 @@ impl Memory {
         // A host that does not know the advice (before Linux 5.14) faults the pages in one by one.
         // SAFETY: the range is within the mapping of the RAM; the advice changes no content.
         let _ = unsafe { madvise(start, size, Advice::LinuxPopulateWrite) };
+    }
+
+    /// Bytes of RAM that are resident.
+    pub(crate) fn resident(&self) -> u64 {
+        const PAGES: u64 = 64 << 10;
+        let mut there = vec![0_u8; PAGES as usize];
+        let mut count = 0;
+        let (start, pages) = (self.slots[0].host, self.slots[0].len / layout::PAGE_SIZE);
+        for first in (0..pages).step_by(PAGES as usize) {
+            let part = PAGES.min(pages - first);
+            let address = start + first * layout::PAGE_SIZE;
+            let len = (part * layout::PAGE_SIZE) as usize;
+            // SAFETY: the range lies in the mapping of the RAM; `there` has a byte for each page.
+            let asked = unsafe { libc::mincore(address as *mut _, len, there.as_mut_ptr()) };
+            debug_assert_eq!(asked, 0);
+            let present = there[..part as usize].iter().filter(|page| **page & 1 != 0);
+            count += present.count() as u64;
+        }
+        count * layout::PAGE_SIZE
     }
 
     pub(crate) fn write_bytes(&self, gpa: u64, bytes: &[u8]) -> Result<(), GuestMemoryError> {

@@ -40,6 +40,8 @@ pub(crate) enum Stop {
     Io = 4,
     /// The vCPU cannot go on, or must not; its thread knows why.
     Halted = 5,
+    /// It uses more memory than it may.
+    Memory = 6,
 }
 
 /// State shared by the vCPU thread, the I/O thread and stop handles.
@@ -55,6 +57,8 @@ pub(crate) struct Monitor {
     stop: AtomicU32,
     /// The guest has said that it ends: deliver what it wrote, then return.
     finish: AtomicBool,
+    /// Exits of the vCPU to this process so far.
+    exits: AtomicU64,
     /// Wakes the I/O thread.
     wake: OwnedFd,
     kick: Mutex<Option<Kick>>,
@@ -69,6 +73,7 @@ impl Monitor {
             kicked: AtomicBool::new(false),
             stop: AtomicU32::new(0),
             finish: AtomicBool::new(false),
+            exits: AtomicU64::new(0),
             wake: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             kick: Mutex::new(None),
         })
@@ -128,6 +133,20 @@ impl Monitor {
         self.state.store(RUNNING, Ordering::SeqCst);
     }
 
+    /// Sleeps until the monotonic clock shows `until` ns, or the instance is to end.
+    pub(crate) fn pause(&self, until: u64) {
+        let flags = futex::Flags::PRIVATE;
+        let any = std::num::NonZeroU32::MAX;
+        let until = clock::timespec(until);
+        // Whatever ends the wait, the caller looks again.
+        let _ = futex::wait_bitset(&self.stop, flags, 0, until.as_ref(), any);
+    }
+
+    /// The vCPU has left the guest.
+    pub(crate) fn count_exit(&self) {
+        self.exits.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Tells the I/O thread to deliver what is left and to return.
     pub(crate) fn finish(&self) {
         self.finish.store(true, Ordering::SeqCst);
@@ -172,6 +191,22 @@ impl Monitor {
         self.state.load(Ordering::SeqCst) == NEWS
     }
 
+    /// Makes the vCPU leave the guest and look what is wanted of it.
+    pub(crate) fn interrupt(&self) {
+        self.kick();
+    }
+
+    /// Ends a pause.
+    pub(crate) fn resume(&self) {
+        // Nobody, most often.
+        let _ = futex::wake(&self.stop, futex::Flags::PRIVATE, 1);
+    }
+
+    /// How often the vCPU has left the guest.
+    pub(crate) fn exits(&self) -> u64 {
+        self.exits.load(Ordering::Relaxed)
+    }
+
     fn kick(&self) {
         if !self.kicked.swap(true, Ordering::SeqCst)
             && let Some(kick) = &*lock(&self.kick)
@@ -186,6 +221,7 @@ impl Monitor {
     pub(crate) fn stop(&self, why: Stop) {
         let (order, none) = (Ordering::SeqCst, 0);
         let _ = self.stop.compare_exchange(none, why as u32, order, order);
+        self.resume();
         self.wake_io();
     }
 
@@ -196,6 +232,7 @@ impl Monitor {
             3 => Some(Stop::Violation),
             4 => Some(Stop::Io),
             5 => Some(Stop::Halted),
+            6 => Some(Stop::Memory),
             _ => None,
         }
     }

@@ -32,6 +32,8 @@ pub enum End {
     Stopped,
     /// The deadline passed.
     TimedOut,
+    /// It used more memory than it was permitted while it ran.
+    MemoryLimit,
 }
 
 impl End {
@@ -40,7 +42,7 @@ impl End {
         match self {
             Self::Guest { kind, .. } => kind == ExitKind::Panic,
             Self::Violation | Self::Crash | Self::TimedOut => true,
-            Self::NoKvm | Self::Host | Self::Stopped => false,
+            Self::NoKvm | Self::Host | Self::Stopped | Self::MemoryLimit => false,
         }
     }
 }
@@ -112,6 +114,7 @@ impl fmt::Display for Outcome {
             End::Host => write!(f, "the host failed"),
             End::Stopped => write!(f, "the instance was stopped"),
             End::TimedOut => write!(f, "the instance's time was up"),
+            End::MemoryLimit => write!(f, "the instance used more memory than it may"),
         }?;
         if text.is_empty() {
             Ok(())

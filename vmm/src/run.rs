@@ -10,6 +10,7 @@ use unicell_guest_abi::platform::{Counters, Shared};
 
 use crate::backend::Backend;
 use crate::clock::ClockWriter;
+use crate::governor::{Governor, Hold};
 use crate::helper::Helper;
 use crate::io::{Failure, Instance, Io, Service, lock};
 use crate::kvm::Machine;
@@ -28,6 +29,7 @@ pub struct Vm {
     pub(crate) helper: Helper,
     pub(crate) memory: Arc<Memory>,
     pub(crate) monitor: Arc<Monitor>,
+    pub(crate) governor: Arc<Governor>,
     pub(crate) clock: ClockWriter,
     pub(crate) symbols: Symbols,
     pub(crate) timeline: Timeline,
@@ -52,6 +54,16 @@ impl Vm {
         StopHandle(Arc::clone(&self.monitor))
     }
 
+    /// A hold on the instance: what it uses, and what it may.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        Hold {
+            governor: Arc::clone(&self.governor),
+            memory: Arc::clone(&self.memory),
+            monitor: Arc::clone(&self.monitor),
+        }
+    }
+
     /// Ends the instance when the monotonic clock shows this many nanoseconds.
     pub fn set_deadline(&mut self, monotonic_ns: u64) {
         self.deadline = monotonic_ns;
@@ -68,6 +80,7 @@ impl Vm {
             instance: Arc::new(Instance {
                 memory: self.memory,
                 monitor: self.monitor,
+                governor: self.governor,
                 service: Mutex::new(Service::new(backend)),
                 clock: Mutex::new(self.clock),
             }),
@@ -161,6 +174,7 @@ fn finish(halt: Halt, instance: &Instance, io: JoinHandle<()>) -> (End, String) 
         Halt::Host(text) => (End::Host, text),
         Halt::Stop(Stop::Asked) => (End::Stopped, String::new()),
         Halt::Stop(Stop::TimedOut) => (End::TimedOut, String::new()),
+        Halt::Stop(Stop::Memory) => (End::MemoryLimit, String::new()),
         Halt::Stop(_) => match lock(&instance.service).failure.take() {
             Some(failure @ Failure::Violation(_)) => (End::Violation, failure.to_string()),
             Some(failure) => (End::Host, failure.to_string()),
@@ -184,7 +198,7 @@ fn last_pass(instance: &Instance) -> Last {
     let pass = service.pass(&instance.memory);
     match pass {
         _ if service.failure.is_some() => Last::Broken,
-        Ok(pass) if !pass.more && service.device.console_is_empty() => Last::Delivered,
+        Ok(pass) if !pass.more && service.is_delivered() => Last::Delivered,
         Ok(_) => Last::Waiting,
         Err(violation) => {
             service.failure = Some(violation.into());

@@ -12,11 +12,13 @@ use rustix::io::{Errno, ReadWriteFlags};
 use std::io::{IoSlice, IoSliceMut};
 use unicell_guest_abi::message::{Reply, Request, Stream, kind, op};
 
-use crate::backend::{Backend, Channel, Nonsense, Watch, Written};
+use crate::backend::{Backend, Channel, Data, Nonsense, Room, Watch, Written};
 use crate::window::Window;
 
 /// What a pipe takes or gives at once when it is ready (POSIX's PIPE_BUF on Linux).
 const PIPE_BUF: usize = 4096;
+/// What is read of standard input at once.
+const READ_MAX: usize = 16 << 10;
 
 /// How a descriptor is kept from blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +189,7 @@ impl Backend for Stdio {
         }
     }
 
-    fn send(&mut self, message: &Stream, _data: &[u8]) -> Result<(), Nonsense> {
+    fn send(&mut self, message: &Stream, _data: &Data<'_>) -> Result<(), Nonsense> {
         let input = self
             .input
             .as_mut()
@@ -207,7 +209,7 @@ impl Backend for Stdio {
         }
     }
 
-    fn receive(&mut self, room: &mut [u8]) -> Option<Stream> {
+    fn receive(&mut self, room: &Room<'_>) -> Option<Stream> {
         let input = self.input.as_mut().filter(|input| !input.ended)?;
         if let Some(window) = self.resized.take() {
             return Some(Stream {
@@ -217,7 +219,7 @@ impl Backend for Stdio {
                 value: window.to_abi(),
             });
         }
-        let most = (room.len() as u64).min(input.credit) as usize;
+        let most = (room.len().min(READ_MAX) as u64).min(input.credit) as usize;
         if most == 0 || self.stdin.blocked {
             return None;
         }
@@ -227,13 +229,16 @@ impl Backend for Stdio {
             len,
             value,
         };
-        match self.stdin.read(&mut room[..most]) {
+        let mut bytes = [0; READ_MAX];
+        let read = self.stdin.read(&mut bytes[..most]);
+        match read {
             Ok(0) => {
                 input.ended = true;
                 Some(message(kind::END, 0, 0))
             }
             Ok(count) => {
                 input.credit -= count as u64;
+                room.put(&bytes[..count]);
                 Some(message(kind::DATA, count as u32, 0))
             }
             Err(Errno::AGAIN | Errno::INTR) => {

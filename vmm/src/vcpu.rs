@@ -9,6 +9,7 @@ use unicell_guest_abi::platform::{self, Shared};
 use unicell_guest_abi::{cpu, exit, layout};
 use vm_memory::{Bytes, GuestAddress};
 
+use crate::clock::monotonic_ns;
 use crate::io::{Instance, lock};
 use crate::kvm::{Attached, KvmError};
 use crate::monitor::Stop;
@@ -53,6 +54,11 @@ impl<'a> Vcpu<'a> {
             if let Some(stop) = self.instance.monitor.stopped() {
                 return Halt::Stop(stop);
             }
+            let paused = self.instance.governor.paused_until();
+            if paused > 0 && paused > monotonic_ns() {
+                self.instance.monitor.pause(paused);
+                continue;
+            }
             if self.instance.monitor.wants_preemption()
                 && let Err(halt) = self.preempt()
             {
@@ -66,6 +72,7 @@ impl<'a> Vcpu<'a> {
 
     /// Enters the guest once and serves the exit.
     fn enter(&mut self) -> Result<(), Halt> {
+        self.instance.monitor.count_exit();
         match self.vcpu.fd.run() {
             Ok(VcpuExit::MmioWrite(gpa, data)) => {
                 let mut value = [0; 8];

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use unicell_guest_abi::exit::ExitKind;
 use unicell_service::package::Package;
-use unicell_vmm::link::{LinkError, Message, NodeEnd, Start as LinkStart};
+use unicell_vmm::link::{
+    Command as LinkCommand, Limits, LinkError, Message, NodeEnd, Open, Start as LinkStart,
+};
 use unicell_vmm::{BoxImage, End, Outcome};
 
 use crate::cache::{self, Cache};
@@ -72,6 +74,7 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
         stdout: own(io::stdout().as_fd().try_clone_to_owned())?,
         stderr: own(io::stderr().as_fd().try_clone_to_owned())?,
         log: own(io::stderr().as_fd().try_clone_to_owned())?,
+        limits: Limits::default(),
     };
     let Waiting { node, mut child } = process;
     if let Err(error) = node.start(&link_start) {
@@ -81,8 +84,14 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
     drop(link_start);
     let outcome = loop {
         match node.receive() {
-            Ok(Message::Started) => {}
             Ok(Message::Ended(outcome)) => break *outcome,
+            // No node decides here: nothing outside can be reached.
+            Ok(Message::Open(Open { stream, .. })) => {
+                let errno = rustix::io::Errno::NETUNREACH.raw_os_error() as u16;
+                let refused = node.send(&LinkCommand::Refused { stream, errno });
+                refused.map_err(|error| explain_loss(&error, &mut child))?;
+            }
+            Ok(_) => {}
             Err(error) => return Err(explain_loss(&error, &mut child)),
         }
     };
@@ -123,6 +132,7 @@ pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
         },
         End::Violation | End::Crash => Code::Violation,
         End::TimedOut => Code::TimedOut,
+        End::MemoryLimit => Code::OutOfMemory,
         End::NoKvm => Code::NoKvm,
         End::Host | End::Stopped => Code::Internal,
     };

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use unicell_guest_abi::boot::flags;
-use unicell_guest_abi::init::Init;
+use unicell_guest_abi::init::{Furnishing, Init};
 use unicell_guest_abi::layout;
 use unicell_service::manifest::{Manifest, Overrides};
 use unicell_service::package::{ManifestSource, OpenError, Package};
@@ -133,10 +133,13 @@ fn init_block(manifest: &Manifest) -> Vec<u8> {
         .collect();
     let mut block = Vec::new();
     Init::encode(
-        manifest.entrypoint().as_bytes(),
-        manifest.workdir().as_bytes(),
+        (
+            manifest.entrypoint().as_bytes(),
+            manifest.workdir().as_bytes(),
+        ),
         args.into_iter(),
         env.iter().map(String::as_bytes),
+        &Furnishing::default(),
         &mut block,
     );
     block

@@ -4,11 +4,16 @@
 //! sense; a driver that offers either is broken or hostile, and its instance is to end with a
 //! reason. So the walk is done here, once, and what it saw is kept: the guest can change the table
 //! afterwards without changing what is read or written.
+//!
+//! [`Data`] and [`Room`] are what a backend sees of a chain: between guest memory and a descriptor
+//! bytes go without being copied.
 
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 use virtio_queue::desc::RawDescriptor;
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue, QueueT};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
 
 use unicell_guest_abi::device::CHAIN_MAX;
 
@@ -112,6 +117,129 @@ impl Chain {
         });
         done
     }
+}
+
+/// The data of a stream message, where the guest has put it.
+#[derive(Clone, Copy)]
+pub struct Data<'a> {
+    memory: &'a Memory,
+    chain: &'a Chain,
+    /// Where it begins in the chain's readable part.
+    start: usize,
+}
+
+impl<'a> Data<'a> {
+    pub(super) fn new(memory: &'a Memory, chain: &'a Chain, start: usize) -> Self {
+        Self {
+            memory,
+            chain,
+            start,
+        }
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.chain.readable().saturating_sub(self.start)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes from `from` on, copied.
+    #[must_use]
+    pub fn copy(&self, from: usize) -> Vec<u8> {
+        let mut bytes = vec![0; self.len().saturating_sub(from)];
+        self.chain.read(self.memory, self.start + from, &mut bytes);
+        bytes
+    }
+
+    /// Writes bytes from `from` on to a descriptor, by one write(2): at least one of them, and all
+    /// if they lie in a row. Returns how many it took.
+    ///
+    /// # Errors
+    ///
+    /// As write(2).
+    pub fn write_to(&self, from: usize, mut to: BorrowedFd<'_>) -> Result<usize, Errno> {
+        let Some((gpa, len)) = first(&self.chain.readable, self.start + from) else {
+            return rustix::io::write(to, &[]);
+        };
+        result(self.memory.readable().write_volatile_to(gpa, &mut to, len))
+    }
+
+    /// Whether the bytes lie in a row.
+    pub(crate) fn is_whole(&self) -> bool {
+        first(&self.chain.readable, self.start).is_none_or(|(_, len)| len == self.len())
+    }
+}
+
+/// Where the data of a message for the guest is to be put.
+#[derive(Clone, Copy)]
+pub struct Room<'a> {
+    memory: &'a Memory,
+    chain: &'a Chain,
+    /// Where it begins in the chain's writable part.
+    start: usize,
+}
+
+impl<'a> Room<'a> {
+    pub(super) fn new(memory: &'a Memory, chain: &'a Chain, start: usize) -> Self {
+        Self {
+            memory,
+            chain,
+            start,
+        }
+    }
+
+    /// How many bytes have room.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.chain.writable().saturating_sub(self.start)
+    }
+
+    /// Whether there is room for none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Puts bytes there, as far as there is room.
+    pub fn put(&self, bytes: &[u8]) {
+        self.chain.write(self.memory, self.start, bytes);
+    }
+
+    /// Reads at most `most` bytes from a descriptor, by one read(2) into what lies in a row.
+    ///
+    /// # Errors
+    ///
+    /// As read(2); EAGAIN if there is no room.
+    pub fn read_from(&self, most: usize, mut from: BorrowedFd<'_>) -> Result<usize, Errno> {
+        let (gpa, len) = first(&self.chain.writable, self.start).ok_or(Errno::AGAIN)?;
+        let count = len.min(most);
+        result(self.memory.ram().read_volatile_from(gpa, &mut from, count))
+    }
+}
+
+/// The first bytes from `offset` on that lie in a row.
+fn first(pieces: &[Piece], mut offset: usize) -> Option<(GuestAddress, usize)> {
+    for piece in pieces {
+        if offset < piece.len {
+            return Some((GuestAddress(piece.gpa + offset as u64), piece.len - offset));
+        }
+        offset -= piece.len;
+    }
+    None
+}
+
+/// What a system call on guest memory has come to. The range was checked when the chain was walked.
+fn result(done: Result<usize, GuestMemoryError>) -> Result<usize, Errno> {
+    done.map_err(|error| match error {
+        GuestMemoryError::IOError(error) => Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        _ => Errno::FAULT,
+    })
 }
 
 fn descriptor(memory: &Memory, queue: &Queue, index: u16) -> Result<Descriptor, Violation> {

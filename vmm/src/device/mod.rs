@@ -15,6 +15,7 @@ use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use crate::backend::Backend;
 use crate::memory::Memory;
 use chain::Chain;
+pub use chain::{Data, Room};
 use console::Console;
 use registers::{Effect, Registers};
 use streams::Streams;

@@ -3,7 +3,7 @@
 use unicell_guest_abi::message::{Reply, Request, Stream};
 use vm_memory::ByteValued;
 
-use super::chain::Chain;
+use super::chain::{Chain, Data, Room};
 use super::console::read;
 use super::{BATCH, Port, Violation};
 use crate::backend::{Backend, Nonsense};
@@ -64,12 +64,13 @@ impl Streams {
             };
             let header: Stream = read(&chain, port)
                 .ok_or(Violation::Message("a stream message without a header"))?;
-            let data = payload(&chain, port, HEADER, header.len)
-                .filter(|_| chain.writable() == 0)
-                .ok_or(Violation::Message(
+            if chain.readable() - HEADER != header.len as usize || chain.writable() != 0 {
+                return Err(Violation::Message(
                     "a stream message of another length than it says",
-                ))?;
-            backend.send(&header, data).map_err(nonsense)?;
+                ));
+            }
+            let data = Data::new(port.memory, &chain, HEADER);
+            backend.send(&header, &data).map_err(nonsense)?;
             port.give_back(&chain, 0)?;
         }
         Ok(true)
@@ -88,23 +89,22 @@ impl Streams {
             let Some(chain) = &self.room else {
                 return Ok(false);
             };
-            let Some(room) = chain.writable().checked_sub(HEADER) else {
+            if chain.writable() < HEADER {
                 return Err(Violation::Message(
                     "a buffer too short for a stream message",
                 ));
-            };
+            }
             if chain.readable() != 0 {
                 return Err(Violation::Message(
                     "a buffer for stream messages that is not empty",
                 ));
             }
-            port.buffer.resize(room, 0);
-            let Some(header) = backend.receive(port.buffer) else {
+            let room = Room::new(port.memory, chain, HEADER);
+            let Some(header) = backend.receive(&room) else {
                 return Ok(false);
             };
-            let len = (header.len as usize).min(room);
+            let len = (header.len as usize).min(room.len());
             chain.write(port.memory, 0, Abi(header).as_slice());
-            chain.write(port.memory, HEADER, &port.buffer[..len]);
             if let Some(chain) = self.room.take() {
                 port.give_back(&chain, HEADER + len)?;
             }

@@ -3,22 +3,20 @@
 use std::fs::File;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recv, recvmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, RecvMsg, ReturnFlags, SendFlags, recvmsg,
     send,
 };
 
-use super::wire::{DESCRIPTORS, StartFrame};
-use super::{FRAME_MAX, LinkError, Message, Start, Wish};
+use super::wire::{CommandFrame, DESCRIPTORS, StartFrame};
+use super::{FRAME_MAX, Limits, LinkError, Message, Start, Transport};
 use crate::memory::BoxImage;
 use crate::window::Window;
-
-/// Bytes of the longest wish; of a longer frame the rest is lost, and the frame makes no sense.
-const WISH_MAX: usize = 16;
 
 /// An instance's end of the link to its node.
 #[derive(Clone, Debug)]
@@ -60,18 +58,7 @@ impl InstanceEnd {
         if received.bytes == 0 {
             return Err(LinkError::Closed);
         }
-        let cut = ReturnFlags::TRUNC | ReturnFlags::CTRUNC;
-        if received.flags.intersects(cut) {
-            return Err(LinkError::Nonsense(
-                "it is too long or has too many descriptors",
-            ));
-        }
-        let mut descriptors = Vec::new();
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(rights) = message {
-                descriptors.extend(rights);
-            }
-        }
+        let descriptors = descriptors(&received, &mut control)?;
         assemble(&StartFrame::decode(&frame[..received.bytes])?, descriptors)
     }
 
@@ -88,16 +75,119 @@ impl InstanceEnd {
         }
     }
 
-    /// What the node wishes next, if it wishes something. One that has shut its side of the link, or
-    /// talks nonsense, wishes a stop.
-    #[must_use]
-    pub fn wish(&self) -> Option<Wish> {
-        let mut frame = [0; WISH_MAX];
-        match recv(&*self.0, &mut frame[..], RecvFlags::DONTWAIT) {
-            Err(Errno::AGAIN | Errno::INTR) => None,
-            Ok((_, len)) => Some(Window::decode(&frame[..len]).map_or(Wish::Stop, Wish::Resize)),
-            Err(_) => Some(Wish::Stop),
+    /// Tells the node something, if it keeps up; else [`LinkError::Full`].
+    pub(crate) fn try_send(&self, message: &Message) -> Result<(), LinkError> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        match send(&*self.0, &message.encode()?, flags) {
+            Ok(_) => Ok(()),
+            Err(Errno::AGAIN) => Err(LinkError::Full),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(LinkError::Closed),
+            Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// The next command, if there is one.
+    pub(crate) fn order(&self) -> Result<Option<Order>, LinkError> {
+        let mut frame = [0; COMMAND_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut frame)];
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let received = match recvmsg(&*self.0, &mut parts, &mut control, flags) {
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+            Err(Errno::CONNRESET) => return Err(LinkError::Closed),
+            received => received?,
+        };
+        if received.bytes == 0 {
+            return Err(LinkError::Closed);
+        }
+        let descriptors = descriptors(&received, &mut control)?;
+        let frame = CommandFrame::decode(&frame[..received.bytes])?;
+        let wanted = usize::from(frame.has_descriptor());
+        if descriptors.len() != wanted {
+            return Err(LinkError::Nonsense(
+                "it has another number of descriptors than it should",
+            ));
+        }
+        Order::of(frame, descriptors.into_iter().next()).map(Some)
+    }
+}
+
+/// The descriptors that came with a frame, if all of them and all of it did.
+fn descriptors(
+    received: &RecvMsg,
+    control: &mut RecvAncillaryBuffer<'_>,
+) -> Result<Vec<OwnedFd>, LinkError> {
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    let cut = ReturnFlags::TRUNC | ReturnFlags::CTRUNC;
+    if received.flags.intersects(cut) {
+        return Err(LinkError::Nonsense(
+            "it is too long or has too many descriptors",
+        ));
+    }
+    Ok(descriptors)
+}
+
+/// The longest frame of a command, in bytes.
+const COMMAND_MAX: usize = 256;
+
+/// A [`super::Command`] as the process gets it.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Resize(Window),
+    Opened {
+        stream: u32,
+        socket: OwnedFd,
+    },
+    Refused {
+        stream: u32,
+        errno: u16,
+    },
+    Incoming {
+        stream: u32,
+        transport: Transport,
+        from: SocketAddr,
+        port: u16,
+        socket: OwnedFd,
+    },
+    Reset {
+        stream: u32,
+    },
+    Usage,
+    Limits(Limits),
+}
+
+impl Order {
+    fn of(frame: CommandFrame, socket: Option<OwnedFd>) -> Result<Self, LinkError> {
+        let missing = LinkError::Nonsense("a descriptor is missing");
+        Ok(match frame {
+            CommandFrame::Resize(window) => Self::Resize(window),
+            CommandFrame::Opened { stream } => Self::Opened {
+                stream,
+                socket: socket.ok_or(missing)?,
+            },
+            CommandFrame::Refused { stream, errno } => Self::Refused { stream, errno },
+            CommandFrame::Incoming {
+                stream,
+                transport,
+                from,
+                port,
+            } => Self::Incoming {
+                stream,
+                transport,
+                from,
+                port,
+                socket: socket.ok_or(missing)?,
+            },
+            CommandFrame::Reset { stream } => Self::Reset { stream },
+            CommandFrame::Usage => Self::Usage,
+            CommandFrame::Limits(limits) => Self::Limits(limits),
+        })
     }
 }
 
@@ -133,6 +223,7 @@ fn assemble(frame: &StartFrame, descriptors: Vec<OwnedFd>) -> Result<Start, Link
         stdout,
         stderr,
         log,
+        limits: frame.limits,
     })
 }
 

@@ -3,22 +3,28 @@
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, Command};
+use std::process::{self, Child};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
-    SocketFlags, SocketType, recv, send, sendmsg, shutdown, socketpair,
+    SocketFlags, SocketType, recv, sendmsg, shutdown, socketpair,
 };
+use unicell_guest_abi::message::FIRST_INCOMING;
 
-use super::wire::{DESCRIPTORS, StartFrame};
-use super::{FRAME_MAX, LinkError, Message, Start};
+use super::wire::{CommandFrame, DESCRIPTORS, StartFrame};
+use super::{Command, FRAME_MAX, LinkError, Message, Start};
 use crate::window::Window;
 
 /// The node's end of the link to one instance.
 #[derive(Debug)]
-pub struct NodeEnd(OwnedFd);
+pub struct NodeEnd {
+    socket: OwnedFd,
+    /// Numbers given to incoming connections so far.
+    streams: AtomicU32,
+}
 
 impl NodeEnd {
     /// Starts the process of an instance, which waits for [`NodeEnd::start`]: the sooner it is
@@ -28,7 +34,7 @@ impl NodeEnd {
     /// # Errors
     ///
     /// The process cannot be started.
-    pub fn spawn(mut command: Command) -> Result<(Self, Child), LinkError> {
+    pub fn spawn(mut command: process::Command) -> Result<(Self, Child), LinkError> {
         let (node, instance) = Self::pair()?;
         let child = command.stdin(instance).spawn().map_err(LinkError::Spawn)?;
         Ok((node, child))
@@ -42,7 +48,11 @@ impl NodeEnd {
     pub fn pair() -> Result<(Self, OwnedFd), LinkError> {
         let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
         let (node, instance) = socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
-        Ok((Self(node), instance))
+        let node = Self {
+            socket: node,
+            streams: AtomicU32::new(0),
+        };
+        Ok((node, instance))
     }
 
     /// Sends what the instance is started with.
@@ -71,7 +81,7 @@ impl NodeEnd {
             return Err(LinkError::Nonsense("it has too many descriptors"));
         }
         let flags = SendFlags::NOSIGNAL;
-        sendmsg(&self.0, &[IoSlice::new(&frame)], &mut control, flags)?;
+        sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut control, flags)?;
         Ok(())
     }
 
@@ -81,7 +91,7 @@ impl NodeEnd {
     ///
     /// The link failed.
     pub fn stop(&self) -> Result<(), LinkError> {
-        match shutdown(&self.0, Shutdown::Write) {
+        match shutdown(&self.socket, Shutdown::Write) {
             Ok(()) | Err(Errno::NOTCONN) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -94,32 +104,79 @@ impl NodeEnd {
     ///
     /// The link failed.
     pub fn resize(&self, window: Window) -> Result<(), LinkError> {
-        let frame = window.encode()?;
-        match send(&self.0, &frame, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET | Errno::AGAIN) => Ok(()),
+        match self.send(&Command::Resize(window)) {
+            Ok(()) | Err(LinkError::Closed | LinkError::Full) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a command, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError::Full`]: nothing was sent, poll for writing. The link failed or closed, or the
+    /// command makes no sense.
+    pub fn send(&self, command: &Command<'_>) -> Result<(), LinkError> {
+        let (frame, descriptor) = CommandFrame::of(command);
+        let frame = frame.encode()?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors: Vec<_> = descriptor.into_iter().collect();
+        if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(LinkError::Nonsense("it has too many descriptors"));
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        match sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut control, flags) {
+            Ok(_) => Ok(()),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(LinkError::Closed),
+            // Too many descriptors on their way is the same to the caller as too many frames.
+            Err(Errno::AGAIN | Errno::TOOMANYREFS) => Err(LinkError::Full),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Waits for the next message (or, on a descriptor made non-blocking, fails with
-    /// `EAGAIN`). Descriptors that a process sends along are closed unseen.
+    /// A number for [`Command::Incoming`] that no other connection has.
+    #[must_use]
+    pub fn new_stream(&self) -> u32 {
+        FIRST_INCOMING | self.streams.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits for the next message. Descriptors that a process sends along are closed unseen.
     ///
     /// # Errors
     ///
     /// The link failed or closed, or the message makes no sense.
     pub fn receive(&self) -> Result<Message, LinkError> {
+        match self.take(RecvFlags::empty())? {
+            Some(message) => Ok(message),
+            None => Err(Errno::AGAIN.into()),
+        }
+    }
+
+    /// The next message, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`NodeEnd::receive`].
+    pub fn try_receive(&self) -> Result<Option<Message>, LinkError> {
+        self.take(RecvFlags::DONTWAIT)
+    }
+
+    fn take(&self, flags: RecvFlags) -> Result<Option<Message>, LinkError> {
         let mut frame = vec![0; FRAME_MAX];
         // With this flag the length is that of the frame, whether it fits or not.
+        let flags = flags | RecvFlags::TRUNC;
         let (_, len) = loop {
-            match recv(&self.0, &mut frame[..], RecvFlags::TRUNC) {
+            match recv(&self.socket, &mut frame[..], flags) {
                 Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
                 Err(Errno::CONNRESET) => return Err(LinkError::Closed),
                 result => break result?,
             }
         };
         match frame.get(..len) {
             Some([]) => Err(LinkError::Closed),
-            Some(frame) => Message::decode(frame),
+            Some(frame) => Message::decode(frame).map(Some),
             None => Err(LinkError::Nonsense("it is too long")),
         }
     }
@@ -127,6 +184,6 @@ impl NodeEnd {
 
 impl AsFd for NodeEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }

@@ -1,14 +1,15 @@
 //! The link, with a node and an instance in one process, and with ends that talk nonsense.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use super::wire::StartFrame;
+use super::wire::{CommandFrame, StartFrame};
 use super::*;
 use crate::outcome::{End, Exits, Stats};
 use crate::timeline::Timeline;
 use rustix::net::{SendFlags, send};
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::init;
+use unicell_guest_abi::message::FIRST_INCOMING;
 use unicell_guest_abi::platform::Counters;
 
 fn start(init: Vec<u8>) -> Start {
@@ -32,6 +33,7 @@ fn start(init: Vec<u8>) -> Start {
         stdout: null().unwrap(),
         stderr: null().unwrap(),
         log: null().unwrap(),
+        limits: Limits::default(),
     }
 }
 
@@ -96,14 +98,15 @@ fn messages_arrive_as_they_were_sent_but_printable() {
 #[test]
 fn a_stop_and_a_closed_link_are_noticed() {
     let (node, instance) = pair();
-    assert_eq!(instance.wish(), None);
+    assert!(matches!(instance.order(), Ok(None)));
     node.stop().unwrap();
-    assert_eq!(instance.wish(), Some(Wish::Stop));
+    assert!(matches!(instance.order(), Err(LinkError::Closed)));
     instance.send(&Message::Started).unwrap();
     assert!(matches!(node.receive(), Ok(Message::Started)));
+    assert!(matches!(node.try_receive(), Ok(None)));
     let (node, instance) = pair();
     drop(node);
-    assert_eq!(instance.wish(), Some(Wish::Stop));
+    assert!(matches!(instance.order(), Err(LinkError::Closed)));
     assert!(matches!(instance.start(), Err(LinkError::Closed)));
     let (node, instance) = pair();
     drop(instance);
@@ -111,21 +114,142 @@ fn a_stop_and_a_closed_link_are_noticed() {
     node.stop().unwrap();
 }
 
+fn incoming(socket: BorrowedFd<'_>, stream: u32) -> Command<'_> {
+    Command::Incoming {
+        stream,
+        transport: Transport::Udp,
+        from: "[fd00::3]:9".parse().unwrap(),
+        port: 80,
+        socket,
+    }
+}
+
 #[test]
-fn sizes_arrive_in_order_and_nonsense_is_a_stop() {
+fn commands_arrive_in_order_with_their_descriptors() {
     let (node, instance) = pair();
-    let sizes = [(24, 80), (0, 0), (u16::MAX, u16::MAX)];
-    let sizes = sizes.map(|(rows, columns)| Window { rows, columns });
-    for size in sizes {
-        node.resize(size).unwrap();
+    let null = null().unwrap();
+    let socket = null.as_fd();
+    let window = Window {
+        rows: u16::MAX,
+        columns: 0,
+    };
+    let limits = Limits {
+        cpu: Some(CpuQuota {
+            quota_ns: 1,
+            period_ns: 1_000_000,
+        }),
+        memory: Some(7),
+    };
+    let number = node.new_stream();
+    assert_ne!(node.new_stream(), number);
+    let opened = Command::Opened { stream: 3, socket };
+    for command in [
+        opened,
+        Command::Refused {
+            stream: 4,
+            errno: 101,
+        },
+        incoming(socket, number),
+        Command::Reset { stream: 5 },
+        Command::Resize(window),
+        Command::Usage,
+        Command::Limits(limits),
+    ] {
+        node.send(&command).unwrap();
     }
-    for size in sizes {
-        assert_eq!(instance.wish(), Some(Wish::Resize(size)));
+    let next = || instance.order().unwrap().unwrap();
+    assert!(matches!(next(), Order::Opened { stream: 3, .. }));
+    let refused = next();
+    assert!(matches!(
+        refused,
+        Order::Refused {
+            stream: 4,
+            errno: 101
+        }
+    ));
+    let Order::Incoming {
+        stream, from, port, ..
+    } = next()
+    else {
+        panic!("the third is an incoming connection");
+    };
+    assert_eq!((stream, port), (number, 80));
+    assert_eq!(from.to_string(), "[fd00::3]:9");
+    assert!(matches!(next(), Order::Reset { stream: 5 }));
+    assert!(matches!(next(), Order::Resize(size) if size == window));
+    assert!(matches!(next(), Order::Usage));
+    assert!(matches!(next(), Order::Limits(given) if given == limits));
+    assert!(matches!(instance.order(), Ok(None)));
+}
+
+#[test]
+fn a_link_that_is_full_says_so() {
+    let (node, instance) = pair();
+    let full = (0..100_000).find_map(|_| node.send(&Command::Usage).err());
+    assert!(matches!(full, Some(LinkError::Full)), "{full:?}");
+    instance.order().unwrap().unwrap();
+    let full = (0..100_000).find_map(|_| instance.try_send(&Message::Started).err());
+    assert!(matches!(full, Some(LinkError::Full)), "{full:?}");
+}
+
+#[test]
+fn commands_out_of_bounds_are_not_sent() {
+    let (node, _instance) = pair();
+    let null = null().unwrap();
+    let quota = |quota_ns, period_ns| {
+        Command::Limits(Limits {
+            cpu: Some(CpuQuota {
+                quota_ns,
+                period_ns,
+            }),
+            memory: None,
+        })
+    };
+    let refuse = |errno| Command::Refused { stream: 1, errno };
+    for command in [
+        refuse(0),
+        refuse(4096),
+        incoming(null.as_fd(), 7),
+        quota(0, 1_000_000),
+        quota(1, 999_999),
+        quota(1, 1_000_000_001),
+    ] {
+        let sent = node.send(&command);
+        assert!(matches!(sent, Err(LinkError::Nonsense(_))), "{command:?}");
     }
-    for nonsense in [&[7][..], &[255; 4], &[1; 100], &[0; 3]] {
-        send(node.as_fd(), nonsense, SendFlags::empty()).unwrap();
-        assert_eq!(instance.wish(), Some(Wish::Stop), "{nonsense:?}");
-    }
+}
+
+/// Sends a frame with descriptors, whatever they are.
+fn send_with(link: impl AsFd, frame: &[u8], descriptors: &[BorrowedFd<'_>]) {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(20))];
+    let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(descriptors)));
+    let parts = [std::io::IoSlice::new(frame)];
+    rustix::net::sendmsg(link, &parts, &mut control, SendFlags::empty()).unwrap();
+}
+
+fn refused(instance: &InstanceEnd) -> String {
+    instance.order().unwrap_err().to_string()
+}
+
+#[test]
+fn descriptors_come_where_they_are_expected_and_nowhere_else() {
+    let (node, instance) = pair();
+    let null = null().unwrap();
+    let fd = null.as_fd();
+    let opened = CommandFrame::Opened { stream: 1 }.encode().unwrap();
+    let usage = CommandFrame::Usage.encode().unwrap();
+    send(node.as_fd(), &opened, SendFlags::empty()).unwrap();
+    assert!(refused(&instance).contains("number of descriptors"));
+    send_with(&node, &usage, &[fd]);
+    assert!(refused(&instance).contains("number of descriptors"));
+    send_with(&node, &opened, &[fd; 20]);
+    let text = refused(&instance);
+    assert!(text.contains("too many descriptors"), "{text}");
+    // What a process sends along is closed, the frame is heard.
+    let started = Message::Started.encode().unwrap();
+    send_with(&**instance.fd(), &started, &[fd]);
+    assert!(matches!(node.receive(), Ok(Message::Started)));
 }
 
 #[test]
@@ -141,13 +265,8 @@ fn a_start_without_its_descriptors_is_refused() {
 fn an_init_block_shorter_than_it_says_is_refused() {
     let (node, instance) = pair();
     let null = null().unwrap();
-    let fds = [null.as_fd(); 6];
     let frame = StartFrame::of(&start(vec![1])).encode().unwrap();
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(6))];
-    let mut control = rustix::net::SendAncillaryBuffer::new(&mut space);
-    assert!(control.push(rustix::net::SendAncillaryMessage::ScmRights(&fds)));
-    let parts = [std::io::IoSlice::new(&frame)];
-    rustix::net::sendmsg(node.as_fd(), &parts, &mut control, SendFlags::empty()).unwrap();
+    send_with(&node, &frame, &[null.as_fd(); 6]);
     let refused = instance.start().unwrap_err().to_string();
     assert!(refused.contains("cut off"), "{refused}");
 }
@@ -199,6 +318,29 @@ fn damaged_frames_are_decoded_or_refused() {
             }
         },
     );
+    let command = CommandFrame::Incoming {
+        stream: FIRST_INCOMING,
+        transport: Transport::Tcp,
+        from: "10.0.0.3:1".parse().unwrap(),
+        port: 2,
+    };
+    damaged(&command.encode().unwrap(), |frame| {
+        if let Ok(CommandFrame::Incoming { stream, .. }) = CommandFrame::decode(frame) {
+            assert!(stream >= FIRST_INCOMING);
+        }
+    });
+    let open = Message::Open(Open {
+        stream: 1,
+        transport: Transport::Tcp,
+        to: "[::ffff:10.0.0.1]:80".parse().unwrap(),
+        from_port: 3,
+    });
+    damaged(&open.encode().unwrap(), |frame| {
+        if let Ok(Message::Open(open)) = Message::decode(frame) {
+            assert!(open.stream < FIRST_INCOMING);
+            assert_eq!(open.to.ip(), open.to.ip().to_canonical());
+        }
+    });
     damaged(&ended("text").encode().unwrap(), |frame| {
         if let Ok(Message::Ended(outcome)) = Message::decode(frame) {
             let control = |c: char| c.is_control() && c != '\n';

@@ -1,14 +1,18 @@
 //! What the frames look like: postcard, version first.
 
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
 use serde::{Deserialize, Serialize};
 use unicell_guest_abi::init;
+use unicell_guest_abi::message::FIRST_INCOMING;
 
-use super::{FRAME_MAX, LinkError, Message};
+use super::{Command, FRAME_MAX, Limits, LinkError, Message, Transport};
 use crate::window::Window;
 
 /// The first number of every frame. Node and process come from one build; a mismatch is an old
 /// process that lies around.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Descriptors that come with a start: standard input, output, error, the log, the init block, and
 /// the box image if there is one.
@@ -27,6 +31,7 @@ pub(super) struct StartFrame {
     pub(super) init_len: u64,
     /// Offset and length of the box image in its file.
     pub(super) image: Option<(u64, u64)>,
+    pub(super) limits: Limits,
 }
 
 impl StartFrame {
@@ -41,6 +46,7 @@ impl StartFrame {
             window: start.window,
             init_len: start.init.len() as u64,
             image: start.image.as_ref().map(|image| (image.offset, image.len)),
+            limits: start.limits,
         }
     }
 
@@ -56,17 +62,105 @@ impl StartFrame {
         if frame.init_len > init::MAX {
             return Err(LinkError::Nonsense("its init block is too long"));
         }
+        frame.limits.check()?;
         Ok(frame)
     }
 }
 
-impl Window {
-    pub(super) fn encode(self) -> Result<Vec<u8>, LinkError> {
-        encode(&self)
+/// [`Command`] without its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum CommandFrame {
+    Resize(Window),
+    Opened {
+        stream: u32,
+    },
+    Refused {
+        stream: u32,
+        errno: u16,
+    },
+    Incoming {
+        stream: u32,
+        transport: Transport,
+        from: SocketAddr,
+        port: u16,
+    },
+    Reset {
+        stream: u32,
+    },
+    Usage,
+    Limits(Limits),
+}
+
+/// One past the largest errno of Linux.
+const ERRNO_END: u16 = 4096;
+
+impl CommandFrame {
+    /// The frame, and the descriptor that goes with it.
+    pub(super) fn of<'a>(command: &Command<'a>) -> (Self, Option<BorrowedFd<'a>>) {
+        match *command {
+            Command::Resize(window) => (Self::Resize(window), None),
+            Command::Opened { stream, socket } => (Self::Opened { stream }, Some(socket)),
+            Command::Refused { stream, errno } => (Self::Refused { stream, errno }, None),
+            Command::Incoming {
+                stream,
+                transport,
+                from,
+                port,
+                socket,
+            } => {
+                let frame = Self::Incoming {
+                    stream,
+                    transport,
+                    from,
+                    port,
+                };
+                (frame, Some(socket))
+            }
+            Command::Reset { stream } => (Self::Reset { stream }, None),
+            Command::Usage => (Self::Usage, None),
+            Command::Limits(limits) => (Self::Limits(limits), None),
+        }
+    }
+
+    /// Whether a descriptor goes with it.
+    pub(super) fn has_descriptor(&self) -> bool {
+        matches!(self, Self::Opened { .. } | Self::Incoming { .. })
+    }
+
+    pub(super) fn encode(&self) -> Result<Vec<u8>, LinkError> {
+        self.check()?;
+        encode(self)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
-        decode(bytes)
+        let frame: Self = decode(bytes)?;
+        frame.check()?;
+        Ok(frame)
+    }
+
+    fn check(&self) -> Result<(), LinkError> {
+        match self {
+            Self::Refused { errno, .. } if !(1..ERRNO_END).contains(errno) => {
+                Err(LinkError::Nonsense("it refuses for no reason"))
+            }
+            Self::Incoming { stream, .. } if *stream < FIRST_INCOMING => Err(LinkError::Nonsense(
+                "its stream has a number of the guest's",
+            )),
+            Self::Limits(limits) => limits.check(),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), LinkError> {
+        const PERIOD: std::ops::RangeInclusive<u64> = 1_000_000..=1_000_000_000;
+        match self.cpu {
+            Some(cpu) if !PERIOD.contains(&cpu.period_ns) || cpu.quota_ns == 0 => {
+                Err(LinkError::Nonsense("its processor quota is out of range"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -77,11 +171,24 @@ impl Message {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
         let mut message = decode(bytes)?;
-        if let Self::Ended(outcome) = &mut message {
-            outcome.make_printable();
+        match &mut message {
+            Self::Ended(outcome) => outcome.make_printable(),
+            Self::Open(open) if open.stream >= FIRST_INCOMING => {
+                return Err(LinkError::Nonsense("its stream has a number of the node's"));
+            }
+            Self::Open(open) => open.to = unmapped(open.to),
+            Self::Closed(closed) if closed.errno >= ERRNO_END => {
+                return Err(LinkError::Nonsense("its errno is none"));
+            }
+            _ => {}
         }
         Ok(message)
     }
+}
+
+/// An IPv4 address in IPv6 clothes is one all the same, for whoever decides about addresses.
+pub(crate) fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn encode(frame: &impl Serialize) -> Result<Vec<u8>, LinkError> {

@@ -1,132 +1,455 @@
-//! Streams over the device, flow-controlled by credit. For now they only come in: standard input.
+//! Streams over the device: many at once, flow-controlled by credit.
+//!
+//! A stream has a [`Receiver`], which is told what comes, and a [`Stream`], by which its owner
+//! sends. What is sent is copied into a buffer that the device reads; what comes is handed to the
+//! receiver where the device has put it.
+//!
+//! Invariant: a receiver is called with nothing locked.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use unicell_guest_abi::device::{RX, TX};
-use unicell_guest_abi::message::{Stream as Header, kind, op};
+use unicell_guest_abi::message::{
+    DATA_MAX, Endpoint, FIRST_INCOMING, Stream as Header, kind, transport,
+};
 
-use super::control;
-use super::ring::Ring;
+use super::buffer::Buffer;
+use super::ring::{Ring, SLOTS};
 use crate::errno::{Errno, Result};
-use crate::io::Sink;
-use crate::memory::{Frame, PAGE_SIZE};
+use crate::io::Source;
 use crate::sync::Mutex;
-use crate::task::WaitQueue;
 
 const HEADER: usize = size_of::<Header>();
-/// Buffers for the device, each a page.
-const BUFFERS: u16 = 16;
-/// Bytes that a stream may have on its way or unread.
-const WINDOW: u32 = 48 << 10;
-/// Bytes that the program has to have read before more are granted, so that credit is not
-/// granted byte by byte.
-const GRANT: u32 = WINDOW / 4;
+const ENDPOINT: usize = size_of::<Endpoint>();
+/// Buffers for the device.
+const BUFFERS: u16 = 8;
+const _: () = assert!(SLOTS == 32);
 
-/// The receiving half of a stream.
-pub struct Incoming {
-    id: u32,
-    state: Mutex<State>,
-    /// Woken when there are bytes, or the stream has ended.
-    pub readable: WaitQueue,
+/// What is told of a stream.
+pub trait Receiver: Send + Sync {
+    /// So many bytes more may be sent. The first time, the connection has come to be.
+    fn credit(&self, bytes: u32);
+
+    /// Bytes have come, or a datagram.
+    fn data(&self, bytes: &[u8]);
+
+    /// No more will come.
+    fn ended(&self);
+
+    /// It is broken, or was refused; with no error it is merely over.
+    fn reset(&self, errno: Option<Errno>);
+
+    /// The terminal behind it has another size, as the guest ABI has it.
+    fn resized(&self, _size: u32) {}
 }
 
-#[derive(Default)]
-struct State {
-    unread: VecDeque<u8>,
-    /// Read by the program but not granted again yet.
-    read: u32,
-    ended: bool,
-    broken: Option<Errno>,
+/// A connection that comes from outside.
+pub struct Arrival {
+    /// TCP rather than UDP.
+    pub tcp: bool,
+    /// From whom.
+    pub from: SocketAddr,
+    /// To which port.
+    pub port: u16,
+    stream: u32,
+    credit: u32,
+}
+
+/// The sending side of a stream, and what is granted to the device.
+pub struct Stream {
+    id: u32,
+    /// Bytes that may be sent.
+    credit: AtomicU32,
+    /// Bytes that have come and were not granted again.
+    taken: AtomicU32,
+    window: u32,
 }
 
 struct Streams {
     rx: Ring,
     tx: Ring,
-    buffers: VecDeque<Frame>,
-    /// A page for each message being sent.
-    sending: VecDeque<Frame>,
-    open: BTreeMap<u32, Arc<Incoming>>,
+    room: Vec<Buffer>,
+    /// What the device reads, by slot.
+    sending: [Option<Buffer>; SLOTS as usize],
+    /// Messages that wait for a slot: short, and few for each stream.
+    waiting: VecDeque<Buffer>,
+    open: BTreeMap<u32, Arc<dyn Receiver>>,
+    /// Those that wait for a slot.
+    starved: Vec<Arc<dyn Receiver>>,
     next: u32,
-    tx_slot: u16,
 }
 
 static STREAMS: Mutex<Option<Streams>> = Mutex::new(None);
 
-impl Streams {
-    fn new() -> Result<Self> {
-        let mut rx = Ring::new(RX);
-        let mut buffers = VecDeque::new();
-        for slot in 0..BUFFERS {
-            let page = Frame::uninitialised()?;
-            rx.add(slot, None, Some((page.address(), PAGE_SIZE as u32)));
-            buffers.push_back(page);
-        }
-        rx.want_news(true);
-        rx.kick(BUFFERS);
-        let (tx, open, sending) = (Ring::new(TX), BTreeMap::new(), VecDeque::new());
-        Ok(Self {
-            rx,
-            tx,
-            buffers,
-            sending,
-            open,
-            next: 1,
-            tx_slot: 0,
-        })
-    }
-
-    /// Sends a message without bytes.
-    fn send(&mut self, stream: u32, kind: u32, value: u32) {
-        while self.tx.take_used().is_some() {
-            self.sending.pop_front();
-        }
-        // Messages are few (one for each quarter of a window), the ring is never full; if memory
-        // is, the stream stalls and nothing else.
-        let Ok(page) = Frame::uninitialised() else {
-            return;
-        };
-        for (at, word) in [stream, kind, 0, value].iter().enumerate() {
-            page.write(4 * at, &word.to_le_bytes());
-        }
-        self.tx
-            .add(self.tx_slot, Some((page.address(), HEADER as u32)), None);
-        self.tx_slot = (self.tx_slot + 1) % super::ring::SLOTS;
-        self.sending.push_back(page);
-        self.tx.kick(1);
-    }
-
-    fn receive(&mut self, slot: u16, len: u32) -> Option<Arc<Incoming>> {
-        let page = &self.buffers[usize::from(slot.min(BUFFERS - 1))];
-        let mut bytes = vec![0; (len as usize).min(PAGE_SIZE as usize)];
-        page.read(0, &mut bytes);
-        self.rx
-            .add(slot, None, Some((page.address(), PAGE_SIZE as u32)));
-        let (header, bytes) = bytes.split_at_checked(HEADER)?;
-        let word = |at: usize| {
-            u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
-        };
-        let stream = self.open.get(&word(0))?;
-        {
-            let mut state = stream.state.lock();
-            match word(4) {
-                kind::DATA => state
-                    .unread
-                    .extend(&bytes[..bytes.len().min(word(8) as usize)]),
-                kind::END => state.ended = true,
-                kind::RESET => state.broken = Some(Errno::new(word(12) as u16)),
-                _ => {}
-            }
-        }
-        Some(stream.clone())
+/// The error that a message names.
+fn errno(value: u32) -> Option<Errno> {
+    match value {
+        0 => None,
+        1..4096 => Some(Errno::new(value as u16)),
+        _ => Some(Errno::EIO),
     }
 }
 
-/// Takes messages and wakes who waits for them.
+/// Numbers of a message, in order: stream, kind, bytes that follow, value.
+type Words = [u32; 4];
+
+fn words(bytes: &[u8]) -> Option<(Words, &[u8])> {
+    let (header, rest) = bytes.split_at_checked(HEADER)?;
+    let word = |at: usize| {
+        let bytes = header[4 * at..].first_chunk();
+        bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
+    };
+    Some(([word(0), word(1), word(2), word(3)], rest))
+}
+
+fn write_words(words: Words, into: &mut [u8]) {
+    for (word, bytes) in words.iter().zip(into.as_chunks_mut::<4>().0) {
+        *bytes = word.to_le_bytes();
+    }
+}
+
+impl Streams {
+    fn new() -> Result<Self> {
+        let mut streams = Self {
+            rx: Ring::new(RX),
+            tx: Ring::new(TX),
+            room: Vec::new(),
+            sending: [const { None }; SLOTS as usize],
+            waiting: VecDeque::new(),
+            open: BTreeMap::new(),
+            starved: Vec::new(),
+            next: 1,
+        };
+        for slot in 0..BUFFERS {
+            streams.room.push(Buffer::new(HEADER + DATA_MAX)?);
+            streams.give_room(slot);
+        }
+        streams.rx.want_news(true);
+        streams.rx.kick(BUFFERS);
+        Ok(streams)
+    }
+
+    fn give_room(&mut self, slot: u16) {
+        let piece = self.room[usize::from(slot)].piece(0, HEADER + DATA_MAX);
+        self.rx.add(slot, None, Some(piece));
+    }
+
+    /// Takes back what the device has read, and gives it what waits. Returns whether a slot is free.
+    fn reap(&mut self) -> bool {
+        while let Some((slot, _)) = self.tx.take_used() {
+            self.sending[usize::from(slot)] = None;
+        }
+        while let Some(slot) = self.free_slot() {
+            let Some(next) = self.waiting.pop_front() else {
+                return true;
+            };
+            self.submit(slot, next);
+        }
+        false
+    }
+
+    fn free_slot(&self) -> Option<usize> {
+        self.sending.iter().position(Option::is_none)
+    }
+
+    fn submit(&mut self, slot: usize, message: Buffer) {
+        let len = message.bytes().len();
+        let piece = message.piece(0, len);
+        self.sending[slot] = Some(message);
+        self.tx.add(slot as u16, Some(piece), None);
+        self.tx.kick(1);
+    }
+
+    /// Sends a message without data of a program: at once, or as soon as there is a slot.
+    fn send(&mut self, header: Words, payload: &[u8]) -> Result<()> {
+        let mut message = Buffer::new(HEADER + payload.len())?;
+        write_words(header, message.bytes_mut());
+        message.bytes_mut()[HEADER..].copy_from_slice(payload);
+        self.reap();
+        match self.free_slot().filter(|_| self.waiting.is_empty()) {
+            Some(slot) => self.submit(slot, message),
+            None => {
+                self.waiting.push_back(message);
+                self.tx.want_news(true);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs `with` on the streams, which are set up when they are first needed.
+fn with<R>(with: impl FnOnce(&mut Streams) -> Result<R>) -> Result<R> {
+    let mut streams = STREAMS.lock();
+    if streams.is_none() {
+        *streams = Some(Streams::new()?);
+    }
+    with(streams.as_mut().ok_or(Errno::ENOBUFS)?)
+}
+
+/// Makes ready for connections from outside.
+///
+/// # Errors
+///
+/// ENOBUFS.
+pub fn start() -> Result<()> {
+    with(|_| Ok(()))
+}
+
+/// How many streams there are.
+#[must_use]
+pub fn count() -> usize {
+    STREAMS
+        .lock()
+        .as_ref()
+        .map_or(0, |streams| streams.open.len())
+}
+
+/// Tells the device something of a stream. Without memory for a few words the stream stalls, and
+/// nothing else.
+fn tell(stream: u32, kind: u32, value: u32) {
+    let _ = with(|streams| streams.send([stream, kind, 0, value], &[]));
+}
+
+/// A new stream to be opened by a request: its number, and nothing else, is taken.
+pub(super) fn reserve(receiver: Arc<dyn Receiver>, window: u32) -> Result<Arc<Stream>> {
+    with(|streams| {
+        let id = streams.next;
+        streams.next = (id + 1) % FIRST_INCOMING;
+        streams.open.insert(id, receiver);
+        Ok(Stream::new(id, 0, window))
+    })
+}
+
+/// Asks for a connection to an address; `receiver` is told how that ends.
+///
+/// # Errors
+///
+/// ENOBUFS.
+pub fn connect(
+    receiver: Arc<dyn Receiver>,
+    tcp: bool,
+    own_port: u16,
+    to: SocketAddr,
+    window: u32,
+) -> Result<Arc<Stream>> {
+    let stream = reserve(receiver, window)?;
+    let address = match to.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let transport = if tcp { transport::TCP } else { transport::UDP };
+    let mut payload = [0; ENDPOINT];
+    payload[..4].copy_from_slice(&transport.to_le_bytes());
+    payload[4..6].copy_from_slice(&to.port().to_le_bytes());
+    payload[6..8].copy_from_slice(&own_port.to_le_bytes());
+    payload[8..].copy_from_slice(&address.octets());
+    let header = [stream.id, kind::OPEN, ENDPOINT as u32, window];
+    with(|streams| streams.send(header, &payload)).inspect_err(|_| stream.forget())?;
+    Ok(stream)
+}
+
+impl Arrival {
+    fn parse(stream: u32, credit: u32, payload: &[u8]) -> Option<Self> {
+        let payload: &[u8; ENDPOINT] = payload.first_chunk()?;
+        let short = |at: usize| u16::from_le_bytes([payload[at], payload[at + 1]]);
+        let mut address = [0; 16];
+        address.copy_from_slice(&payload[8..]);
+        let address = IpAddr::from(address).to_canonical();
+        Some(Self {
+            tcp: payload[0] == transport::TCP as u8,
+            from: SocketAddr::new(address, short(4)),
+            port: short(6),
+            stream,
+            credit,
+        })
+    }
+
+    /// Takes the connection; `receiver` is told what comes.
+    ///
+    /// # Errors
+    ///
+    /// ENOBUFS.
+    pub fn accept(&self, receiver: Arc<dyn Receiver>, window: u32) -> Result<Arc<Stream>> {
+        with(|streams| {
+            streams.open.insert(self.stream, receiver);
+            Ok(())
+        })?;
+        tell(self.stream, kind::CREDIT, window);
+        Ok(Stream::new(self.stream, self.credit, window))
+    }
+
+    /// Refuses it.
+    pub fn refuse(&self, errno: Errno) {
+        tell(self.stream, kind::RESET, errno.number().into());
+    }
+}
+
+impl Stream {
+    fn new(id: u32, credit: u32, window: u32) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            credit: AtomicU32::new(credit),
+            taken: AtomicU32::new(0),
+            window,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Bytes that may be sent.
+    #[must_use]
+    pub fn credit(&self) -> usize {
+        self.credit.load(Ordering::Relaxed) as usize
+    }
+
+    /// More may be sent, as the receiver was told.
+    pub fn add_credit(&self, bytes: u32) {
+        let credit = self.credit.load(Ordering::Relaxed);
+        self.credit
+            .store(credit.saturating_add(bytes), Ordering::Relaxed);
+    }
+
+    /// Sends bytes, as many as there is credit and room for.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN if there is neither ([`Receiver::credit`] tells when there is), EFAULT, ENOBUFS.
+    pub fn send(&self, source: &mut Source<'_>) -> Result<usize> {
+        let start = source.done();
+        loop {
+            let len = source.remaining().min(self.credit()).min(DATA_MAX);
+            let sent = if len == 0 && source.remaining() > 0 {
+                Err(Errno::EAGAIN)
+            } else {
+                self.send_one(source, len)
+            };
+            let done = source.done() - start;
+            match sent {
+                Err(errno) if done == 0 => return Err(errno),
+                Err(_) => return Ok(done),
+                Ok(()) if source.remaining() == 0 => return Ok(done),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    /// Sends `len` bytes in one message.
+    fn send_one(&self, source: &mut Source<'_>, len: usize) -> Result<()> {
+        with(|streams| {
+            if !streams.reap() {
+                if let Some(receiver) = streams.open.get(&self.id) {
+                    streams.starved.push(receiver.clone());
+                }
+                // One may have become free since.
+                if !streams.tx.want_news(true) || !streams.reap() {
+                    return Err(Errno::EAGAIN);
+                }
+            }
+            let mut buffer = Buffer::new(HEADER + len)?;
+            let start = source.done();
+            let read = source.read(&mut buffer.bytes_mut()[HEADER..]);
+            let len = source.done() - start;
+            if len == 0 {
+                read?;
+            }
+            buffer.truncate(HEADER + len);
+            write_words([self.id, kind::DATA, len as u32, 0], buffer.bytes_mut());
+            let slot = streams.free_slot().ok_or(Errno::EAGAIN)?;
+            streams.submit(slot, buffer);
+            self.credit
+                .store((self.credit() - len) as u32, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Sends a datagram, whole.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stream::send`].
+    pub fn send_datagram(&self, datagram: &[u8]) -> Result<()> {
+        if datagram.len() > self.credit() {
+            return Err(Errno::EAGAIN);
+        }
+        self.send_one(&mut Source::kernel(datagram), datagram.len())
+    }
+
+    /// The program has taken bytes that came: lets more come, once that is worth a message.
+    pub fn taken(&self, bytes: usize) {
+        let taken = self.taken.load(Ordering::Relaxed) + bytes as u32;
+        if taken < self.window / 4 {
+            return self.taken.store(taken, Ordering::Relaxed);
+        }
+        self.taken.store(0, Ordering::Relaxed);
+        tell(self.id, kind::CREDIT, taken);
+    }
+
+    /// Nothing more will be sent.
+    pub fn end(&self) {
+        tell(self.id, kind::END, 0);
+    }
+
+    /// Nothing more will be sent, and what comes is of no interest. Both sides have ended it, or
+    /// what still comes is answered by a reset.
+    pub fn forget(&self) {
+        if let Some(streams) = STREAMS.lock().as_mut() {
+            streams.open.remove(&self.id);
+        }
+    }
+
+    /// Breaks it off.
+    pub fn reset(&self, errno: Option<Errno>) {
+        self.forget();
+        tell(self.id, kind::RESET, errno.map_or(0, Errno::number).into());
+    }
+}
+
+/// A message, and whom it concerns.
+enum News {
+    Known(Arc<dyn Receiver>, Words),
+    Arrived(Arrival),
+    /// Data for somebody who has gone.
+    Stray(u32),
+    Nothing,
+}
+
+impl Streams {
+    fn sort(&mut self, slot: u16, len: u32) -> News {
+        let buffer = &self.room[usize::from(slot.min(BUFFERS - 1))];
+        let bytes = &buffer.bytes()[..(len as usize).min(HEADER + DATA_MAX)];
+        let Some((words, payload)) = words(bytes) else {
+            return News::Nothing;
+        };
+        let [stream, kind, _, value] = words;
+        match (kind, self.open.get(&stream)) {
+            (kind::RESET, Some(_)) => match self.open.remove(&stream) {
+                Some(receiver) => News::Known(receiver, words),
+                None => News::Nothing,
+            },
+            (_, Some(receiver)) => News::Known(receiver.clone(), words),
+            (kind::INCOMING, None) => {
+                Arrival::parse(stream, value, payload).map_or(News::Nothing, News::Arrived)
+            }
+            (kind::DATA, None) => News::Stray(stream),
+            // The device waits for an answer to each reset.
+            (kind::RESET, None) => News::Stray(stream),
+            _ => News::Nothing,
+        }
+    }
+}
+
+/// Takes messages and tells who waits for them.
 pub(super) fn poll() {
     loop {
-        let stream = {
+        let (slot, len, news) = {
             let mut streams = STREAMS.lock();
             let Some(streams) = streams.as_mut() else {
                 return;
@@ -135,97 +458,66 @@ pub(super) fn poll() {
                 if streams.rx.want_news(true) {
                     continue;
                 }
-                return;
+                break;
             };
-            let stream = streams.receive(slot, len);
-            streams.rx.kick(1);
-            stream
+            (slot, len, streams.sort(slot, len))
         };
-        if let Some(stream) = stream {
-            stream.readable.wake_all();
+        match news {
+            News::Known(receiver, [stream, kind, bytes, value]) => match kind {
+                kind::DATA => hand_over(&*receiver, slot, bytes.min(len)),
+                kind::END => receiver.ended(),
+                kind::CREDIT => receiver.credit(value),
+                kind::WINDOW => receiver.resized(value),
+                kind::RESET => {
+                    tell(stream, kind::RESET, 0);
+                    receiver.reset(errno(value));
+                }
+                _ => {}
+            },
+            News::Arrived(arrival) => crate::net::outside::arrive(arrival),
+            News::Stray(stream) => tell(stream, kind::RESET, Errno::ECONNRESET.number().into()),
+            News::Nothing => {}
         }
+        if let Some(streams) = STREAMS.lock().as_mut() {
+            streams.give_room(slot);
+            streams.rx.kick(1);
+        }
+    }
+    let starved = {
+        let mut streams = STREAMS.lock();
+        let Some(streams) = streams.as_mut() else {
+            return;
+        };
+        let wanted = !streams.waiting.is_empty() || !streams.starved.is_empty();
+        if !wanted || !streams.reap() {
+            return;
+        }
+        streams.tx.want_news(false);
+        core::mem::take(&mut streams.starved)
+    };
+    for receiver in starved {
+        receiver.credit(0);
     }
 }
 
-impl Incoming {
-    /// Opens the stream of standard input.
-    ///
-    /// # Errors
-    ///
-    /// What the gateway answers; ENOMEM.
-    pub fn stdin() -> Result<Arc<Self>> {
-        let stream = {
-            let mut streams = STREAMS.lock();
-            if streams.is_none() {
-                *streams = Some(Streams::new()?);
-            }
-            let streams = streams.as_mut().ok_or(Errno::ENOMEM)?;
-            let id = streams.next;
-            streams.next += 1;
-            let stream = Arc::new(Self {
-                id,
-                state: Mutex::new(State::default()),
-                readable: WaitQueue::new(),
-            });
-            streams.open.insert(id, stream.clone());
-            stream
-        };
-        control::request(op::OPEN_STDIN, stream.id, WINDOW, &[])?;
-        Ok(stream)
-    }
-
-    /// Whether a read would not have to wait.
-    #[must_use]
-    pub fn is_readable(&self) -> bool {
-        let state = self.state.lock();
-        !state.unread.is_empty() || self.is_over(&state)
-    }
-
-    /// Whether everything that will ever come has come.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.is_over(&self.state.lock())
-    }
-
-    fn is_over(&self, state: &State) -> bool {
-        state.ended || state.broken.is_some()
-    }
-
-    /// Bytes that can be read at once.
-    #[must_use]
-    pub fn available(&self) -> usize {
-        self.state.lock().unread.len()
-    }
-
-    /// Reads what is there; 0 at the end of the stream.
-    ///
-    /// # Errors
-    ///
-    /// EAGAIN if nothing is there yet, EFAULT, or the error that broke the stream.
-    pub fn read(&self, sink: &mut Sink<'_>) -> Result<usize> {
-        let mut state = self.state.lock();
-        if state.unread.is_empty() {
-            return match state.broken {
-                Some(errno) => Err(errno),
-                None if state.ended => Ok(0),
-                None => Err(Errno::EAGAIN),
-            };
-        }
-        let mut read = 0;
-        while sink.remaining() > 0 && !state.unread.is_empty() {
-            let (front, _) = state.unread.as_slices();
-            let len = sink.write(front)?;
-            state.unread.drain(..len);
-            read += len;
-        }
-        state.read += read as u32;
-        if state.read >= GRANT && !state.ended {
-            let granted = core::mem::take(&mut state.read);
-            drop(state);
-            if let Some(streams) = STREAMS.lock().as_mut() {
-                streams.send(self.id, kind::CREDIT, granted);
-            }
-        }
-        Ok(read)
+/// Hands data to its receiver, from the buffer that the device has filled and that nobody else has
+/// until it is given back.
+fn hand_over(receiver: &dyn Receiver, slot: u16, len: u32) {
+    let buffer = {
+        let mut streams = STREAMS.lock();
+        let room = streams
+            .as_mut()
+            .and_then(|streams| streams.room.get_mut(usize::from(slot)));
+        room.map(Buffer::take)
+    };
+    let Some(buffer) = buffer else {
+        return;
+    };
+    let end = (HEADER + len as usize).min(buffer.bytes().len());
+    receiver.data(&buffer.bytes()[HEADER.min(end)..end]);
+    if let Some(streams) = STREAMS.lock().as_mut()
+        && let Some(room) = streams.room.get_mut(usize::from(slot))
+    {
+        *room = buffer;
     }
 }

@@ -11,7 +11,7 @@ use super::anonymous;
 use super::file::{Events, File};
 use super::stat::{Kind, Stat};
 use crate::device::console;
-use crate::device::stream::Incoming;
+use crate::device::stdin::Incoming;
 use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
 use crate::memory::user;

@@ -1,51 +1,123 @@
-//! The seam to what lies outside the guest.
+//! What lies outside the guest, and how it is reached.
 //!
-//! Loopback never leaves the guest; every other address is given to the [`Route`]. For now there
-//! is none, and everything outside is unreachable. The gateway's streams come here: a connection to
-//! the outside is one over loopback whose far end is held not by a program but by the route, which
-//! reads from it what the program sends and writes to it what comes from the gateway, by the same
-//! operations that a socket offers. So buffers, blocking, readiness, shutdown and errors of a
-//! program's end are the same wherever the other end is.
+//! Loopback never leaves the guest. Of the other addresses, those of the virtual networks
+//! (10.0.0.0/8 and fd00::/8) are reached by streams of the device, each of which the node permits
+//! or refuses; all others cannot be reached, which the node is told all the same. A guest without
+//! an address of its own reaches nothing.
 
-use core::net::SocketAddr;
+use alloc::sync::Arc;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::inet::tcp;
+use super::inet::{tcp, udp};
+use crate::device::stream::{self, Arrival, Receiver};
 use crate::errno::{Errno, Result};
+use crate::memory::PAGE_SIZE;
+use crate::memory::frames;
+use crate::sync::Mutex;
 
-/// How what is sent leaves the guest.
-pub trait Route: Sync {
-    /// Opens a stream to an address. `near` is the program's end, still unconnected: the route
-    /// makes the far end and joins the two.
-    ///
-    /// # Errors
-    ///
-    /// ENETUNREACH if there is no way, EAGAIN if it takes waiting: `near` is woken when it is to be
-    /// asked again.
-    fn connect(&self, near: &tcp::End, to: SocketAddr) -> Result<()>;
+/// Bytes of a stream that may be on their way to the guest or unread, at least and at most.
+const WINDOW_MIN: u64 = 16 << 10;
+const WINDOW_MAX: u64 = 256 << 10;
+/// The part of RAM that all streams together may fill.
+const SHARE: u64 = 32;
 
-    /// Sends a datagram.
-    ///
-    /// # Errors
-    ///
-    /// ENETUNREACH if there is no way, EAGAIN.
-    fn send(&self, from: SocketAddr, to: SocketAddr, datagram: &[u8]) -> Result<()>;
+/// The addresses of this guest beside loopback.
+#[derive(Clone, Copy)]
+struct Own {
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
 }
 
-/// No way out.
-struct Nowhere;
+static OWN: Mutex<Own> = Mutex::new(Own { v4: None, v6: None });
 
-impl Route for Nowhere {
-    fn connect(&self, _: &tcp::End, _: SocketAddr) -> Result<()> {
-        Err(Errno::ENETUNREACH)
+/// Gives the guest its addresses, and has it listen to the device.
+///
+/// # Errors
+///
+/// ENOBUFS.
+pub fn init(v4: Option<[u8; 4]>, v6: Option<[u8; 16]>) -> Result<()> {
+    if v4.is_none() && v6.is_none() {
+        return Ok(());
     }
-
-    fn send(&self, _: SocketAddr, _: SocketAddr, _: &[u8]) -> Result<()> {
-        Err(Errno::ENETUNREACH)
-    }
+    *OWN.lock() = Own {
+        v4: v4.map(Into::into),
+        v6: v6.map(Into::into),
+    };
+    stream::start()
 }
 
-/// The way out of this guest.
+/// The guest's IPv4 address beside loopback.
 #[must_use]
-pub fn route() -> &'static dyn Route {
-    &Nowhere
+pub fn v4() -> Option<Ipv4Addr> {
+    OWN.lock().v4
+}
+
+/// The guest's IPv6 address beside loopback.
+#[must_use]
+pub fn v6() -> Option<Ipv6Addr> {
+    OWN.lock().v6
+}
+
+/// The guest's address of the same family.
+#[must_use]
+pub fn own(other: IpAddr) -> Option<IpAddr> {
+    match other {
+        IpAddr::V4(_) => v4().map(IpAddr::V4),
+        IpAddr::V6(_) => v6().map(IpAddr::V6),
+    }
+}
+
+/// Whether an address is one of the virtual networks.
+fn is_virtual(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => ip.octets()[0] == 10,
+        IpAddr::V6(ip) => ip.octets()[0] == 0xfd,
+    }
+}
+
+/// Nobody is told.
+struct Nobody;
+
+impl Receiver for Nobody {
+    fn credit(&self, _: u32) {}
+    fn data(&self, _: &[u8]) {}
+    fn ended(&self) {}
+    fn reset(&self, _: Option<Errno>) {}
+}
+
+/// Whether there may be a way to an address.
+///
+/// # Errors
+///
+/// ENETUNREACH.
+pub fn check(tcp: bool, from_port: u16, to: SocketAddr) -> Result<()> {
+    if own(to.ip()).is_none() {
+        return Err(Errno::ENETUNREACH);
+    }
+    if is_virtual(to.ip()) {
+        return Ok(());
+    }
+    // The node wants to know who tries what.
+    if let Ok(stream) = stream::connect(Arc::new(Nobody), tcp, from_port, to, 0) {
+        stream.reset(None);
+    }
+    Err(Errno::ENETUNREACH)
+}
+
+/// Bytes that a new stream may have on their way to the guest: fewer, the more there are.
+#[must_use]
+pub fn window() -> u32 {
+    let (total, _) = frames::usage();
+    let share = total * PAGE_SIZE / SHARE / (stream::count() as u64 + 1);
+    share.clamp(WINDOW_MIN, WINDOW_MAX) as u32
+}
+
+/// Somebody connects from outside.
+pub fn arrive(arrival: Arrival) {
+    let local = own(arrival.from.ip()).map(|ip| SocketAddr::new(ip, arrival.port));
+    match local {
+        None => arrival.refuse(Errno::ECONNREFUSED),
+        Some(local) if arrival.tcp => tcp::arrive(local, arrival),
+        Some(local) => udp::arrive(local, &arrival),
+    }
 }

@@ -14,6 +14,7 @@ use crate::device::platform;
 use crate::errno::Errno;
 use crate::exec::{self, Failure};
 use crate::fs;
+use crate::net::outside;
 
 /// Starts the program that the init block names, as the first process.
 pub(crate) fn first_program(init: &'static [u8]) -> ! {
@@ -46,6 +47,7 @@ fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
             format!("the box image cannot be read ({errno:?})"),
         ),
     })?;
+    outside::init(init.ipv4, init.ipv6).map_err(out_of_memory)?;
     let workdir = |errno| {
         let path = String::from_utf8_lossy(init.workdir);
         (

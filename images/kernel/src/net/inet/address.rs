@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use linux_raw_sys::net;
 
 use crate::errno::{Errno, Result};
-use crate::net::{RawAddress, family};
+use crate::net::{RawAddress, family, outside};
 
 /// Bytes of `struct sockaddr_in`.
 const V4_LEN: usize = 16;
@@ -23,13 +23,14 @@ pub fn any(family: u32) -> IpAddr {
     }
 }
 
-/// The address that this guest has in the family of `other`.
+/// The address with which this guest appears to `other`.
 #[must_use]
 pub fn own(other: IpAddr) -> IpAddr {
-    match other {
+    let outside = outside::own(other).filter(|_| !other.is_unspecified() && !other.is_loopback());
+    outside.unwrap_or(match other {
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-    }
+    })
 }
 
 /// What an address means as a destination: none in particular means this guest.
@@ -45,7 +46,7 @@ pub fn destination(to: SocketAddr) -> SocketAddr {
 /// Whether an address is in this guest.
 #[must_use]
 pub fn is_inside(address: IpAddr) -> bool {
-    address.is_loopback()
+    address.is_loopback() || outside::own(address) == Some(address)
 }
 
 /// Reads an address for a socket of a family.

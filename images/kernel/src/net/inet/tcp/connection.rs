@@ -1,10 +1,10 @@
 //! How connections begin and end.
 
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::super::address;
-use super::end::{End, Listening, PORTS, Role, State};
+use super::end::{Caller, End, Listening, PORTS, Peer, Role, State};
 use crate::errno::{Errno, Result};
 use crate::net::settings::Settings;
 use crate::net::{Shut, outside};
@@ -46,9 +46,8 @@ impl End {
             }
         }
         self.begin(to)?;
-        let failed = matches!(self.state.lock().role, Role::Failed);
         self.changed.wake_all();
-        if nonblocking && (failed || address::is_inside(to.ip())) {
+        if nonblocking {
             return Err(Errno::EINPROGRESS);
         }
         // It is there, has failed, or is waited for: the same question again tells.
@@ -66,10 +65,9 @@ impl End {
         } else if local.is_ipv4() != to.is_ipv4() {
             return Err(Errno::ENETUNREACH);
         }
-        if !address::is_inside(to.ip()) {
-            return outside::route()
-                .connect(self, to)
-                .inspect_err(|_| self.forget_address());
+        let inside = address::is_inside(to.ip());
+        if !inside {
+            outside::check(true, local.port(), to).inspect_err(|_| self.forget_address())?;
         }
         PORTS.move_to(&self.me, local);
         {
@@ -77,31 +75,41 @@ impl End {
             (state.local, state.remote) = (local, Some(to));
             state.role = Role::Connecting;
         }
+        if !inside {
+            self.connect_outside(local.port(), to);
+            return Ok(());
+        }
         match PORTS.find(to, |end| end.listens().then_some(0)) {
-            Some(listener) => listener.admit(self),
+            Some(listener) => listener.admit(Caller::Inside(self.me.clone())),
             None => self.fail(Errno::ECONNREFUSED),
         }
         Ok(())
     }
 
-    fn listens(&self) -> bool {
+    pub(super) fn listens(&self) -> bool {
         matches!(self.state.lock().role, Role::Listening(_))
     }
 
     /// Takes a connection into the queue, or lets it wait for a place there.
-    fn admit(&self, from: &Self) {
+    pub(super) fn admit(&self, from: Caller) {
         {
             let mut state = self.state.lock();
             let Role::Listening(listening) = &mut state.role else {
                 drop(state);
-                return from.fail(Errno::ECONNREFUSED);
+                return from.refuse();
             };
             if listening.queue.len() > listening.backlog {
-                listening.waiting.push_back(from.me.clone());
+                listening.waiting.push_back(from);
                 return;
             }
         }
-        let Some(accepted) = from.join_new(self.settings.inherited()) else {
+        let accepted = match from {
+            Caller::Inside(from) => from
+                .upgrade()
+                .and_then(|from| from.join_new(self.settings.inherited())),
+            Caller::Outside(arrival) => self.join_arrival(&arrival),
+        };
+        let Some(accepted) = accepted else {
             return;
         };
         if let Role::Listening(listening) = &mut self.state.lock().role {
@@ -121,34 +129,27 @@ impl End {
             };
             match next {
                 None => return,
-                Some(from) => {
-                    if let Some(from) = from.upgrade().filter(|from| from.waits()) {
-                        self.admit(&from);
-                    }
-                }
+                Some(from) if from.waits() => self.admit(from),
+                Some(_) => {}
             }
         }
     }
 
-    fn waits(&self) -> bool {
-        matches!(self.state.lock().role, Role::Connecting)
-    }
-
     /// Makes the other end of this connection and joins the two.
-    pub fn join_new(&self, settings: Settings) -> Option<Arc<Self>> {
+    fn join_new(&self, settings: Settings) -> Option<Arc<Self>> {
         let me = self.me.upgrade()?;
         let other = Self::with(settings);
         let (local, remote) = {
             let mut state = self.state.lock();
             state.role = Role::Connected { told: false };
-            state.peer = Some(other.clone());
+            state.peer = Some(Peer::Inside(other.clone()));
             (state.local, state.remote?)
         };
         PORTS.share(&other.me, &other.settings, remote);
         {
             let mut state = other.state.lock();
             state.role = Role::Connected { told: true };
-            state.peer = Some(me);
+            state.peer = Some(Peer::Inside(me));
             (state.local, state.remote, state.named) = (remote, Some(local), true);
         }
         self.changed.wake_all();
@@ -156,7 +157,7 @@ impl End {
     }
 
     /// The connection cannot be had.
-    fn fail(&self, errno: Errno) {
+    pub(super) fn fail(&self, errno: Errno) {
         {
             let mut state = self.state.lock();
             state.role = Role::Failed;
@@ -190,9 +191,13 @@ impl End {
             state.urgent.taken(usize::MAX);
             take_role(&mut state)
         };
-        if let Some(peer) = peer {
-            peer.state.lock().reset();
-            peer.changed.wake_all();
+        match peer {
+            Some(Peer::Inside(peer)) => {
+                peer.state.lock().reset();
+                peer.changed.wake_all();
+            }
+            Some(Peer::Outside(stream)) => stream.reset(Some(Errno::ECONNRESET)),
+            None => {}
         }
         refuse_all(role);
         self.forget_address();
@@ -209,28 +214,68 @@ impl End {
     /// Nobody has it open any more. If `hard`, or if not all was read, the peer finds the connection
     /// broken off.
     pub(super) fn end(&self, hard: bool) {
-        let (role, peer, unread, port) = {
+        let (role, peer, shut, unread, port) = {
             let mut state = self.state.lock();
             state.closed = true;
-            state.shut = Shut::all();
+            let shut = core::mem::replace(&mut state.shut, Shut::all());
             let unread = state.incoming.len();
             state.incoming.discard(unread);
             let (role, peer) = take_role(&mut state);
-            (role, peer, unread, state.local.port())
+            (role, peer, shut, unread, state.local.port())
         };
         PORTS.release(&self.me, port);
-        if let Some(peer) = peer {
-            {
-                let mut theirs = peer.state.lock();
-                if hard || unread > 0 {
-                    theirs.reset();
-                } else {
-                    theirs.finish();
+        let hard = hard || unread > 0;
+        match peer {
+            Some(Peer::Inside(peer)) => {
+                {
+                    let mut theirs = peer.state.lock();
+                    if hard {
+                        theirs.reset();
+                    } else {
+                        theirs.finish();
+                    }
                 }
+                peer.changed.wake_all();
             }
-            peer.changed.wake_all();
+            Some(Peer::Outside(stream)) => match role {
+                Role::Connecting => stream.reset(None),
+                Role::Connected { .. } if hard => stream.reset(Some(Errno::ECONNRESET)),
+                Role::Connected { .. } => {
+                    if !shut.contains(Shut::SEND) {
+                        stream.end();
+                    }
+                    // What still comes is answered by a reset.
+                    stream.forget();
+                }
+                _ => {}
+            },
+            None => {}
         }
         refuse_all(role);
+    }
+}
+
+impl Caller {
+    /// Whether it still wants to connect.
+    fn waits(&self) -> bool {
+        match self {
+            Self::Inside(end) => end
+                .upgrade()
+                .is_some_and(|end| matches!(end.state.lock().role, Role::Connecting)),
+            Self::Outside(_) => true,
+        }
+    }
+
+    /// Nobody listens.
+    pub(super) fn refuse(self) {
+        match self {
+            Self::Inside(end) => {
+                if let Some(end) = end.upgrade() {
+                    end.fail(Errno::ECONNREFUSED);
+                }
+            }
+            Self::Outside(arrival) => arrival.refuse(Errno::ECONNREFUSED),
+        }
     }
 }
 
@@ -241,7 +286,7 @@ fn is_group(to: SocketAddr) -> bool {
     }
 }
 
-fn take_role(state: &mut State) -> (Role, Option<Arc<End>>) {
+fn take_role(state: &mut State) -> (Role, Option<Peer>) {
     let role = core::mem::replace(&mut state.role, Role::Idle);
     (role, state.peer.take())
 }
@@ -255,9 +300,9 @@ fn refuse_all(role: Role) {
     for end in queue {
         end.end(true);
     }
-    for from in waiting.iter().filter_map(Weak::upgrade) {
+    for from in waiting {
         if from.waits() {
-            from.fail(Errno::ECONNREFUSED);
+            from.refuse();
         }
     }
 }

@@ -11,6 +11,7 @@ use super::super::option::{self, About, OF_TCP, OF_V4, OF_V6};
 use super::super::port::Ports;
 use super::super::{TCP, address, bindable};
 use super::urgent::Urgent;
+use crate::device::stream::{Arrival, Stream};
 use crate::errno::{Errno, Result};
 use crate::fs::Events;
 use crate::io::{Sink, Source};
@@ -43,7 +44,7 @@ pub(super) struct State {
     pub(super) remote: Option<SocketAddr>,
     pub(super) role: Role,
     /// The other end, open or not.
-    pub(super) peer: Option<Arc<End>>,
+    pub(super) peer: Option<Peer>,
     pub(super) incoming: Bytes,
     pub(super) urgent: Urgent,
     /// The peer will send no more.
@@ -54,6 +55,15 @@ pub(super) struct State {
     pub(super) starved: bool,
     /// Nobody has it open any more.
     pub(super) closed: bool,
+}
+
+/// The other end of a connection.
+#[derive(Clone)]
+pub(super) enum Peer {
+    /// Another socket of this guest.
+    Inside(Arc<End>),
+    /// Whoever is behind a stream of the device.
+    Outside(Arc<Stream>),
 }
 
 /// What part a socket plays.
@@ -81,8 +91,16 @@ pub(super) struct Listening {
     pub(super) queue: VecDeque<Arc<End>>,
     /// How many may.
     pub(super) backlog: usize,
-    /// Ends that wait for a place in the queue.
-    pub(super) waiting: VecDeque<Weak<End>>,
+    /// Those that wait for a place in the queue.
+    pub(super) waiting: VecDeque<Caller>,
+}
+
+/// Who connects.
+pub(super) enum Caller {
+    /// A socket of this guest.
+    Inside(Weak<End>),
+    /// Somebody outside.
+    Outside(Arrival),
 }
 
 impl End {
@@ -153,13 +171,52 @@ impl End {
         Ok(received)
     }
 
-    /// There is room: wakes the peer if it waits for it.
-    fn tell_room(peer: Option<Arc<Self>>) {
-        if let Some(peer) = peer
-            && core::mem::take(&mut peer.state.lock().starved)
-        {
+    /// Bytes were read, so there is room: tells the peer, if it waits for that.
+    fn tell_room(peer: Option<Peer>, read: usize) {
+        match peer {
+            Some(Peer::Inside(peer)) => {
+                let starved = core::mem::take(&mut peer.state.lock().starved);
+                if starved {
+                    peer.changed.wake_all();
+                }
+            }
+            Some(Peer::Outside(stream)) => stream.taken(read),
+            None => {}
+        }
+    }
+
+    /// Sends bytes to an end in this guest, as many as there is room for.
+    fn send_inside(
+        &self,
+        peer: &Self,
+        source: &mut Source<'_>,
+        outgoing: &Outgoing,
+    ) -> Result<usize> {
+        let len = source.remaining();
+        let sent = {
+            let mut theirs = peer.state.lock();
+            if theirs.closed {
+                // It gets there, finds nobody, and that comes back.
+                drop(theirs);
+                self.state.lock().reset();
+                self.changed.wake_all();
+                source.skip(len);
+                return Ok(len);
+            }
+            let room = self.capacity(peer).saturating_sub(theirs.incoming.len());
+            if room == 0 {
+                Err(Errno::EAGAIN)
+            } else if outgoing.has(net::MSG_OOB) && len <= room {
+                let inline = peer.settings.has(net::SO_OOBINLINE);
+                theirs.put_urgent(source, inline)
+            } else {
+                theirs.incoming.put(source, room)
+            }
+        };
+        if sent.is_ok() {
             peer.changed.wake_all();
         }
+        sent
     }
 }
 
@@ -220,12 +277,13 @@ impl State {
 
     /// The peer has broken the connection off.
     pub(super) fn reset(&mut self) {
+        self.reset_with(Errno::ECONNRESET);
+    }
+
+    /// The connection is broken off, for this reason.
+    pub(super) fn reset_with(&mut self, errno: Errno) {
         if self.is_connected() {
-            self.error = Some(if self.finished {
-                Errno::EPIPE
-            } else {
-                Errno::ECONNRESET
-            });
+            self.error = Some(if self.finished { Errno::EPIPE } else { errno });
             self.shut = Shut::all();
             self.role = Role::Ended;
         }
@@ -346,31 +404,13 @@ impl Protocol for End {
         if len == 0 {
             return Ok(0);
         }
-        let sent = {
-            let mut theirs = peer.state.lock();
-            if theirs.closed {
-                // It gets there, finds nobody, and that comes back.
-                drop(theirs);
-                self.state.lock().reset();
-                self.changed.wake_all();
-                source.skip(len);
-                return Ok(len);
-            }
-            let room = self.capacity(&peer).saturating_sub(theirs.incoming.len());
-            if room == 0 {
-                Err(Errno::EAGAIN)
-            } else if outgoing.has(net::MSG_OOB) && len <= room {
-                let inline = peer.settings.has(net::SO_OOBINLINE);
-                theirs.put_urgent(source, inline)
-            } else {
-                theirs.incoming.put(source, room)
-            }
+        let sent = match peer {
+            Peer::Inside(peer) => self.send_inside(&peer, source, outgoing),
+            // What is urgent inside is like everything else outside.
+            Peer::Outside(stream) => stream.send(source),
         };
         if sent.as_ref().map_or(true, |sent| *sent < len) {
             self.state.lock().starved = true;
-        }
-        if sent.is_ok() {
-            peer.changed.wake_all();
         }
         sent
     }
@@ -416,7 +456,7 @@ impl Protocol for End {
             (received, state.peer.clone())
         };
         if !peeks(flags) {
-            Self::tell_room(peer);
+            Self::tell_room(peer, received);
         }
         Ok(Received::bytes(received))
     }
@@ -442,14 +482,19 @@ impl Protocol for End {
                 Role::Connected { .. } => {}
                 Role::Idle | Role::Failed | Role::Ended => return Err(Errno::ENOTCONN),
             }
+            let ends = how.contains(Shut::SEND) && !state.shut.contains(Shut::SEND);
             state.shut |= how;
             state.end_if_done();
-            state.peer.clone()
+            state.peer.clone().filter(|_| ends)
         };
         self.changed.wake_all();
-        if let Some(peer) = peer.filter(|_| how.contains(Shut::SEND)) {
-            peer.state.lock().finish();
-            peer.changed.wake_all();
+        match peer {
+            Some(Peer::Inside(peer)) => {
+                peer.state.lock().finish();
+                peer.changed.wake_all();
+            }
+            Some(Peer::Outside(stream)) => self.end_stream(&stream),
+            None => {}
         }
         Ok(())
     }
@@ -484,7 +529,10 @@ impl Protocol for End {
             (events, state.peer.clone())
         };
         if let Some(peer) = peer.filter(|_| !events.contains(Events::WRITE)) {
-            let writable = self.is_writable(&peer);
+            let writable = match peer {
+                Peer::Inside(peer) => self.is_writable(&peer),
+                Peer::Outside(stream) => stream.credit() > 0 && !self.state.lock().starved,
+            };
             events.set(Events::WRITE, writable);
             self.state.lock().starved |= !writable;
         }

@@ -1,4 +1,4 @@
-//! UDP, and UDP-Lite, which differs in what is checksummed: nothing, here.
+//! A socket of UDP or UDP-Lite.
 
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -6,9 +6,10 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use linux_raw_sys::net;
 
-use super::option::{self, About, OF_UDP, OF_UDP_LITE, OF_V4, OF_V6};
-use super::port::Ports;
-use super::{UDP, address};
+use super::super::option::{self, About, OF_UDP, OF_UDP_LITE, OF_V4, OF_V6};
+use super::super::port::Ports;
+use super::super::{UDP, address, bindable};
+use super::flow::Flows;
 use crate::errno::{Errno, Result};
 use crate::fs::Events;
 use crate::io::{Sink, Source};
@@ -31,25 +32,29 @@ const CONNECTED: u8 = 1;
 /// How far a datagram goes unless told otherwise (`net.ipv4.ip_default_ttl`).
 const HOPS: i32 = 64;
 
-static PORTS: Ports<End> = Ports::new();
+pub(super) static PORTS: Ports<End> = Ports::new();
 static LITE_PORTS: Ports<End> = Ports::new();
 
 /// A UDP socket.
 pub struct End {
-    me: Weak<Self>,
+    pub(super) me: Weak<Self>,
     settings: Settings,
-    state: Mutex<State>,
-    changed: WaitQueue,
+    pub(super) state: Mutex<State>,
+    pub(super) changed: WaitQueue,
 }
 
-struct State {
+pub(super) struct State {
     local: SocketAddr,
     /// Whether the local address was asked for, and stays.
     named: bool,
-    remote: Option<SocketAddr>,
+    pub(super) remote: Option<SocketAddr>,
     messages: Messages<Note>,
-    error: Option<Errno>,
+    pub(super) error: Option<Errno>,
     shut: Shut,
+    /// Exchanges with the outside.
+    pub(super) flows: Flows,
+    /// The program was told that there is no room to send.
+    pub(super) starved: bool,
 }
 
 /// What accompanies a datagram.
@@ -89,6 +94,8 @@ impl End {
             messages: Messages::default(),
             error: None,
             shut: Shut::empty(),
+            flows: Flows::default(),
+            starved: false,
         };
         Arc::new_cyclic(|me| Self {
             me: me.clone(),
@@ -225,7 +232,7 @@ impl End {
     }
 
     /// How well this end is meant by something that comes from an address.
-    fn score(&self, from: SocketAddr) -> Option<u32> {
+    pub(super) fn score(&self, from: SocketAddr) -> Option<u32> {
         match self.state.lock().remote {
             None => Some(0),
             Some(remote) if remote == from => Some(1),
@@ -243,6 +250,17 @@ impl End {
             state.messages.put(Message { data, note });
         }
         self.changed.wake_all();
+    }
+
+    /// Takes a datagram that comes from outside.
+    pub(super) fn arrive_from_outside(&self, from: SocketAddr, data: &[u8]) {
+        let note = Note {
+            from,
+            to: address::own(from.ip()),
+            hops: HOPS,
+            class: 0,
+        };
+        self.arrive(data.to_vec(), note);
     }
 
     fn about(&self) -> About {
@@ -276,7 +294,7 @@ impl Protocol for End {
     }
 
     fn bind(&self, bytes: &[u8]) -> Result<()> {
-        let mut local = super::bindable(&self.settings, bytes)?;
+        let mut local = bindable(&self.settings, bytes)?;
         if self.state.lock().local.port() != 0 {
             return Err(Errno::EINVAL);
         }
@@ -293,10 +311,10 @@ impl Protocol for End {
         }
         let to = self.parse(bytes)?;
         self.check_destination(to)?;
-        if !address::is_inside(to.ip()) {
-            return Err(Errno::ENETUNREACH);
-        }
         let mut local = self.bound()?;
+        if !address::is_inside(to.ip()) {
+            outside::check(false, local.port(), to)?;
+        }
         if local.ip().is_unspecified() {
             local.set_ip(address::own(to.ip()));
             self.ports().move_to(&self.me, local);
@@ -350,12 +368,11 @@ impl Protocol for End {
             from.set_ip(address::own(to.ip()));
         }
         let note = self.note(from, to, &outgoing.control)?;
+        if !address::is_inside(to.ip()) {
+            return self.send_outside(from.port(), to, source);
+        }
         let data = source.read_all()?;
         let len = data.len();
-        if !address::is_inside(to.ip()) {
-            outside::route().send(from, to, &data)?;
-            return Ok(len);
-        }
         match self.ports().find(to, |end| end.score(from)) {
             Some(end) => end.arrive(data, note),
             // Nobody is there: a connected socket is told so, later.
@@ -405,7 +422,8 @@ impl Protocol for End {
 
     fn poll(&self) -> Events {
         let state = self.state.lock();
-        let mut events = Events::WRITE;
+        let mut events = Events::empty();
+        events.set(Events::WRITE, !state.starved);
         let ended = state.shut.contains(Shut::RECEIVE);
         events.set(Events::READ, ended || !state.messages.is_empty());
         events.set(Events::RDHUP, ended);
@@ -439,11 +457,17 @@ impl Protocol for End {
     }
 
     fn close(&self) {
-        let (port, messages) = {
+        let (port, messages, flows) = {
             let mut state = self.state.lock();
-            (state.local.port(), core::mem::take(&mut state.messages))
+            let messages = core::mem::take(&mut state.messages);
+            (
+                state.local.port(),
+                messages,
+                core::mem::take(&mut state.flows),
+            )
         };
         drop(messages);
+        flows.end();
         self.ports().release(&self.me, port);
     }
 

@@ -1,0 +1,167 @@
+//! What an instance uses, and that it uses no more than it may.
+//!
+//! The I/O thread measures and decides; the vCPU thread sleeps when it is told to. Figures come
+//! from the host's kernel, none from the guest.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::io::lock;
+use crate::link::{CpuQuota, Limits};
+use crate::memory::Memory;
+use crate::monitor::{Monitor, Stop};
+
+/// How often the resident memory is looked at while it is limited, and the least time between two
+/// looks at the processor time.
+const MEMORY_LOOK_NS: u64 = 20_000_000;
+const CPU_LOOK_NS: u64 = 500_000;
+
+/// Enforces limits.
+pub(crate) struct Governor {
+    limits: Mutex<Limits>,
+    /// Until when the vCPU may not run, monotonic ns.
+    paused_until: AtomicU64,
+    peak: AtomicU64,
+    period: Mutex<Period>,
+}
+
+/// The period of the quota that runs.
+#[derive(Default)]
+struct Period {
+    end: u64,
+    /// Processor time when it began.
+    cpu: u64,
+    /// When memory is looked at next.
+    memory: u64,
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// Processor time of this thread and of all others of the process: of the I/O thread, which asks,
+/// and of the vCPU thread.
+fn processor_times() -> (u64, u64) {
+    let own = nanoseconds(ClockId::ThreadCPUTime);
+    let all = nanoseconds(ClockId::ProcessCPUTime);
+    (own, all.saturating_sub(own))
+}
+
+impl Governor {
+    pub(crate) fn new() -> Self {
+        Self {
+            limits: Mutex::new(Limits::default()),
+            paused_until: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            period: Mutex::new(Period::default()),
+        }
+    }
+
+    /// Until when the vCPU has to wait; a time in the past if it need not.
+    pub(crate) fn paused_until(&self) -> u64 {
+        self.paused_until.load(Ordering::Relaxed)
+    }
+
+    fn resident(&self, memory: &Memory) -> u64 {
+        let resident = memory.resident();
+        self.peak.fetch_max(resident, Ordering::Relaxed);
+        resident
+    }
+
+    /// Enforces the limits. Called by the I/O thread; returns when it is to be called again.
+    pub(crate) fn look(&self, now: u64, memory: &Memory, monitor: &Monitor) -> u64 {
+        let limits = *lock(&self.limits);
+        let mut period = lock(&self.period);
+        let mut again = u64::MAX;
+        if let Some(cpu) = limits.cpu {
+            again = self.look_at_cpu(now, cpu, &mut period, monitor);
+        }
+        if let Some(most) = limits.memory {
+            if now >= period.memory {
+                period.memory = now + MEMORY_LOOK_NS;
+                if self.resident(memory) > most {
+                    monitor.stop(Stop::Memory);
+                }
+            }
+            // A guest that is parked touches nothing.
+            if monitor.parked_until().is_none() {
+                again = again.min(period.memory);
+            }
+        }
+        again
+    }
+
+    fn look_at_cpu(
+        &self,
+        now: u64,
+        quota: CpuQuota,
+        period: &mut Period,
+        monitor: &Monitor,
+    ) -> u64 {
+        let (_, cpu) = processor_times();
+        if now >= period.end {
+            (period.end, period.cpu) = (now + quota.period_ns, cpu);
+        }
+        let used = cpu.saturating_sub(period.cpu);
+        let left = quota.quota_ns.saturating_sub(used);
+        if left == 0 {
+            self.paused_until.store(period.end, Ordering::Relaxed);
+            monitor.interrupt();
+            return period.end;
+        }
+        // Parked, it uses none; and no sooner than this can it have used up what is left.
+        match monitor.parked_until() {
+            Some(until) => until,
+            None => (now + left.max(CPU_LOOK_NS)).min(period.end),
+        }
+    }
+}
+
+/// A hold on an instance from its own process: what it uses, and what it may.
+#[derive(Clone)]
+pub struct Hold {
+    pub(crate) governor: Arc<Governor>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) monitor: Arc<Monitor>,
+}
+
+/// What the threads of an instance have used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    pub(crate) cpu_ns: u64,
+    pub(crate) io_ns: u64,
+    pub(crate) memory: u64,
+    pub(crate) memory_peak: u64,
+    pub(crate) exits: u64,
+}
+
+impl Hold {
+    /// Orders the end of the instance.
+    pub fn stop(&self) {
+        self.monitor.stop(Stop::Asked);
+    }
+
+    /// Changes what the instance may use.
+    pub fn limit(&self, limits: Limits) {
+        *lock(&self.governor.limits) = limits;
+        self.governor.paused_until.store(0, Ordering::Relaxed);
+        self.monitor.resume();
+        self.monitor.wake_io();
+    }
+
+    /// What was used so far. Asked by the I/O thread, whose own time is told apart.
+    pub(crate) fn used(&self) -> Used {
+        let (io_ns, cpu_ns) = processor_times();
+        let memory = self.governor.resident(&self.memory);
+        Used {
+            cpu_ns,
+            io_ns,
+            memory,
+            memory_peak: self.governor.peak.load(Ordering::Relaxed),
+            exits: self.monitor.exits(),
+        }
+    }
+}
