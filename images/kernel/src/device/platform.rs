@@ -59,6 +59,14 @@ fn scale(clock: &Clock, counts: u64) -> u64 {
     ((u128::from(counts) * u128::from(clock.mult)) >> 32) as u64
 }
 
+/// Thousands of time stamp counts in a second.
+#[must_use]
+pub fn tsc_khz() -> u64 {
+    (1_000_000_u64 << 32)
+        .checked_div(host_clock().mult)
+        .unwrap_or(0)
+}
+
 /// Nanoseconds of the monotonic clock.
 #[must_use]
 pub fn monotonic() -> u64 {

@@ -159,7 +159,8 @@ pub fn devices() -> Vec<u8> {
     const HEAD: &str = "Inter-|   Receive                                                |  Transmit\n \
          face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
     let zeros = "       0       0    0    0    0     0          0         0";
-    format!("{HEAD}    lo:{zeros}{}\n", &zeros[..57]).into_bytes()
+    let sent = "       0       0    0    0    0     0       0          0";
+    format!("{HEAD}    lo:{zeros} {sent}\n").into_bytes()
 }
 
 /// `/proc/net/if_inet6`.

@@ -5,6 +5,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use unicell_guest_abi::platform::NEVER;
 
@@ -25,6 +26,21 @@ struct Scheduler {
     /// A thread that has ended, kept until its stack is no longer run on.
     ended: Option<Arc<Thread>>,
     announced: (bool, u64),
+}
+
+/// How often another thread was switched to, and how often the host has asked for the program to
+/// be left.
+static SWITCHES: AtomicU64 = AtomicU64::new(0);
+static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
+
+/// Switches from one thread to another so far.
+pub fn switches() -> u64 {
+    SWITCHES.load(Ordering::Relaxed)
+}
+
+/// How often the host has asked for the program to be left so far.
+pub fn interrupts() -> u64 {
+    INTERRUPTS.load(Ordering::Relaxed)
 }
 
 static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler {
@@ -136,6 +152,7 @@ pub(super) fn before_program() {
 
 /// The host has asked for the program to be left: news, a deadline, or the end of a slice.
 pub(super) fn look_around() {
+    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
     device::poll();
     expire_timers();
     timer::expire(Clock::Cpu);
@@ -196,6 +213,7 @@ fn reschedule() {
         }
     };
     platform::count(|counters| counters.switches += 1);
+    SWITCHES.fetch_add(1, Ordering::Relaxed);
     let now = time::monotonic();
     previous.stop_clock(now);
     next.start_clock(now);

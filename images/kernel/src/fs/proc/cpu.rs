@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::generated::Subject;
 use crate::arch::cpu::cpuid;
+use crate::device::platform;
 use crate::errno::Result;
 
 /// Features by leaf, subleaf, register (EAX to EDX are 0 to 3), and bit.
@@ -53,7 +54,7 @@ fn leaf(leaf: u32, subleaf: u32) -> [u32; 4] {
 
 /// The text of `/proc/cpuinfo`.
 pub(super) fn info(_: &Subject) -> Result<Vec<u8>> {
-    let [_, b, c, d] = leaf(0, 0);
+    let [highest, b, c, d] = leaf(0, 0);
     let [signature, misc, ..] = leaf(1, 0);
     let (base, extended) = (signature >> 8 & 0xf, signature >> 20 & 0xff);
     let family = if base == 0xf { base + extended } else { base };
@@ -66,16 +67,25 @@ pub(super) fn info(_: &Subject) -> Result<Vec<u8>> {
     };
     let flags: Vec<&str> = FLAGS.iter().filter(has).map(|flag| flag.4).collect();
     let sizes = leaf(0x8000_0008, 0)[0];
+    let brand = match text(&brand) {
+        brand if brand.is_empty() => "unknown".into(),
+        brand => brand,
+    };
+    let khz = platform::tsc_khz();
+    let (mhz, rest) = (khz / 1000, khz % 1000);
+    let (bogomips, hundredths) = (khz / 500, khz % 500 / 5);
+    let flush = (misc >> 8 & 0xff) * 8;
     Ok(format!(
         "processor\t: 0\nvendor_id\t: {}\ncpu family\t: {family}\nmodel\t\t: {model}\n\
-         model name\t: {}\nstepping\t: {}\nphysical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\n\
-         cpu cores\t: 1\nfpu\t\t: yes\nwp\t\t: yes\nflags\t\t: {}\nclflush size\t: {}\n\
-         address sizes\t: {} bits physical, {} bits virtual\n\n",
+         model name\t: {brand}\nstepping\t: {}\ncpu MHz\t\t: {mhz}.{rest:03}\n\
+         physical id\t: 0\nsiblings\t: 1\ncore id\t\t: 0\ncpu cores\t: 1\napicid\t\t: 0\n\
+         initial apicid\t: 0\nfpu\t\t: yes\nfpu_exception\t: yes\ncpuid level\t: {highest}\n\
+         wp\t\t: yes\nflags\t\t: {}\nbugs\t\t:\nbogomips\t: {bogomips}.{hundredths:02}\n\
+         clflush size\t: {flush}\ncache_alignment\t: {flush}\n\
+         address sizes\t: {} bits physical, {} bits virtual\npower management:\n\n",
         text(&[b, d, c]),
-        text(&brand),
         signature & 0xf,
         flags.join(" "),
-        (misc >> 8 & 0xff) * 8,
         sizes & 0xff,
         sizes >> 8 & 0xff,
     )

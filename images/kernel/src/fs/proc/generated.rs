@@ -22,7 +22,7 @@ const NUMBERS: u64 = 1 << 32;
 #[derive(Clone, Default)]
 pub(super) struct Subject {
     process: Weak<Process>,
-    /// A thread's or a descriptor's number.
+    /// A thread's or a descriptor's number, or a place in a table.
     pub(super) number: u32,
 }
 
@@ -31,6 +31,14 @@ impl Subject {
     pub(super) fn of(process: &Arc<Process>, number: u32) -> Self {
         Self {
             process: Arc::downgrade(process),
+            number,
+        }
+    }
+
+    /// Something else that has a number.
+    pub(super) fn of_number(number: u32) -> Self {
+        Self {
+            process: Weak::new(),
             number,
         }
     }

@@ -7,8 +7,11 @@ mod kernel;
 mod memory;
 mod net;
 mod process;
+mod settings;
 mod status;
 mod sys;
+mod table;
+mod vm;
 
 use alloc::sync::Arc;
 use core::any::Any;
