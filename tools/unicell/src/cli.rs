@@ -6,10 +6,14 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use unicell_service::manifest::{Overrides, parse_memory};
 
+use crate::client;
+
 /// Runs boxes of ordinary Linux files in micro-VMs.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true, propagate_version = true)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) which: client::Which,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -24,6 +28,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Say what this host offers, what is missing, and how to get it
     Doctor(DoctorArguments),
+    #[command(flatten)]
+    OfNode(client::Command),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  unicell completion bash > /etc/bash_completion.d/unicell")]
     Completion {
@@ -151,7 +157,7 @@ pub(crate) struct DoctorArguments {
 }
 
 /// As in a manifest; less than a MiB is understood too, to be told that it is too little.
-fn memory(text: &str) -> Result<u64, String> {
+pub(crate) fn memory(text: &str) -> Result<u64, String> {
     let kib = text
         .strip_suffix("K")
         .and_then(|digits| digits.parse::<u64>().ok());
@@ -161,14 +167,14 @@ fn memory(text: &str) -> Result<u64, String> {
     }
 }
 
-fn variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write it as NAME=VALUE".to_owned()),
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(char::is_alphabetic);
     let unit = match &text[digits.len()..] {
         "ms" => Duration::from_millis(1),

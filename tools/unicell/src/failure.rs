@@ -16,7 +16,7 @@ pub(crate) struct Failure {
 }
 
 /// The result of a command.
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     /// A failure with its exit code.

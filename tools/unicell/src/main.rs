@@ -12,12 +12,14 @@
 
 mod cache;
 mod cli;
+mod client;
 mod doctor;
 mod exit_code;
 mod failure;
 mod inspect;
 mod instance;
 mod pack;
+mod place;
 mod run;
 mod stats;
 
@@ -28,11 +30,13 @@ use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let Cli { which, command } = Cli::parse();
+    let result = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Pack(arguments) => pack::pack(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::OfNode(command) => client::run(&which, &command),
         Command::Completion { shell } => {
             clap_complete::generate(
                 shell,

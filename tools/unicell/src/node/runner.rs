@@ -1,0 +1,384 @@
+//! Instances as micro-VMs: `unicell_gateway_api::run` over `unicell_vmm::link`.
+//!
+//! The process of an instance is hostile here, whatever it says. It gets a bounded time for
+//! everything, and is killed when that is over or when it says what makes no sense.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::Child;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::warn;
+use unicell_gateway_api::address::Address;
+use unicell_gateway_api::instance::{self as api, Determinism, Outcome, Transport};
+use unicell_gateway_api::run::{
+    Ask, Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, Traces,
+};
+use unicell_guest_abi::init::{File, Furnishing, Init};
+use unicell_guest_abi::layout;
+use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, Start};
+use unicell_vmm::{BoxImage, monotonic_ns};
+
+use crate::instance::{Executable, end_of};
+
+/// Events that wait for the gateway; when they are so many, the instance waits.
+const EVENTS: usize = 64;
+/// How long a process may take to do what it is told, or to read what it is sent.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The period of a share of processor time, in nanoseconds.
+const PERIOD_NS: u64 = 20_000_000;
+/// Shares of processor time are in thousandths of one.
+const WHOLE_CPU: u32 = 1000;
+
+/// Starts micro-VMs, each in a process of its own.
+pub(super) struct Vmm {
+    pub(super) executable: Executable,
+}
+
+#[async_trait]
+impl Runner for Vmm {
+    async fn start(&self, launch: Launch) -> Result<Running, RunError> {
+        let start = start_frame(launch)?;
+        let (node, child) = self.executable.spawn().map_err(host)?;
+        let process = Process::new(child)?;
+        let traces = process.traces();
+        let sent = node.start(&start);
+        // What only the instance should hold is given up.
+        drop(start);
+        sent.map_err(host)?;
+        let vm = Arc::new(Vm {
+            node: AsyncFd::new(node)?,
+            process,
+            questions: Mutex::default(),
+        });
+        let (sender, events) = mpsc::channel(EVENTS);
+        tokio::spawn(attend(vm.clone(), sender));
+        Ok(Running {
+            instance: vm,
+            events,
+            traces,
+        })
+    }
+}
+
+fn host(error: LinkError) -> RunError {
+    RunError::Host(std::io::Error::other(error))
+}
+
+/// What the process is told to become.
+fn start_frame(launch: Launch) -> Result<Start, RunError> {
+    let refuse = |what: String| RunError::Refused(what);
+    let ram = launch.at_most.memory.next_multiple_of(layout::RAM_GRANULE);
+    if !(layout::RAM_MIN..=layout::RAM_MAX).contains(&ram) {
+        return Err(refuse(format!(
+            "a memory of {} MiB is outside of {} MiB to {} MiB",
+            ram >> 20,
+            layout::RAM_MIN >> 20,
+            layout::RAM_MAX >> 20
+        )));
+    }
+    let init = init_block(&launch);
+    if init.len() as u64 > unicell_guest_abi::init::MAX {
+        return Err(refuse(format!(
+            "arguments, environment and files together have {} bytes, more than {}",
+            init.len(),
+            unicell_guest_abi::init::MAX
+        )));
+    }
+    Ok(Start {
+        ram,
+        flags: 0,
+        timeout_ns: launch
+            .timeout
+            .map(|time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
+        since_ns: monotonic_ns(),
+        seed: None,
+        init,
+        image: Some(BoxImage {
+            file: launch.image.file.try_clone()?,
+            offset: launch.image.offset,
+            len: launch.image.len,
+        }),
+        stdin: link::null()?,
+        stdout: launch.output.stdout,
+        stderr: launch.output.stderr,
+        log: launch.output.log,
+        terminal: None,
+        limits: limits(launch.limits),
+    })
+}
+
+fn init_block(launch: &Launch) -> Vec<u8> {
+    let program = &launch.program;
+    let files: Vec<_> = launch
+        .files
+        .iter()
+        .map(|file| File {
+            path: file.path.as_bytes(),
+            mode: file.mode,
+            contents: &file.bytes,
+        })
+        .collect();
+    let furnishing = Furnishing {
+        ipv4: Some(Address::Own.v4().octets()),
+        ipv6: Some(Address::Own.v6().octets()),
+        overlay: Some(launch.limits.disk),
+        files: &files,
+    };
+    let args: Vec<&[u8]> = std::iter::once(&program.entry)
+        .chain(&program.args)
+        .map(String::as_bytes)
+        .collect();
+    let env = program.env.iter().map(String::as_bytes);
+    let mut block = Vec::new();
+    Init::encode(
+        (program.entry.as_bytes(), program.workdir.as_bytes()),
+        args.into_iter(),
+        env,
+        &furnishing,
+        &mut block,
+    );
+    block
+}
+
+fn limits(limits: api::Limits) -> link::Limits {
+    // One vCPU: more than one processor's time is as much as there is.
+    let cpu = (limits.cpu_milli < WHOLE_CPU).then(|| CpuQuota {
+        quota_ns: PERIOD_NS * u64::from(limits.cpu_milli.max(1)) / u64::from(WHOLE_CPU),
+        period_ns: PERIOD_NS,
+    });
+    link::Limits {
+        cpu,
+        memory: Some(limits.memory),
+    }
+}
+
+/// A process, whose number nobody else can have while this is there.
+struct Process {
+    pidfd: AsyncFd<OwnedFd>,
+    child: Mutex<Child>,
+}
+
+impl Process {
+    fn new(child: Child) -> std::io::Result<Self> {
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::NONBLOCK)?;
+        Ok(Self {
+            pidfd: AsyncFd::new(pidfd)?,
+            child: Mutex::new(child),
+        })
+    }
+
+    /// By what it is found after the node was killed.
+    fn traces(&self) -> Traces {
+        let pid = self.child.lock().id();
+        Traces {
+            pid: Some(pid),
+            pid_start: start_time(pid),
+            ..Traces::default()
+        }
+    }
+
+    fn kill(&self) {
+        // That it is gone already is as well.
+        let _ = pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL);
+    }
+
+    /// Waits until it is gone; kills it when that takes too long.
+    async fn gone(&self) {
+        if timeout(PATIENCE, self.pidfd.readable()).await.is_err() {
+            warn!(pid = self.child.lock().id(), "an instance's process hangs: killed");
+            self.kill();
+            // Nothing in the host's kernel holds up a process that was killed for ever.
+            let _ = self.pidfd.readable().await;
+        }
+        if let Err(error) = self.child.lock().wait() {
+            warn!(%error, "an instance's process cannot be reaped");
+        }
+    }
+}
+
+/// When a process was started: field 22 of its `stat`.
+pub(super) fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in field 2 may hold anything, but the last parenthesis ends it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// One instance.
+struct Vm {
+    node: AsyncFd<NodeEnd>,
+    process: Process,
+    /// Who asked for the usage, in the order of the answers.
+    questions: Mutex<VecDeque<oneshot::Sender<link::Usage>>>,
+}
+
+impl Vm {
+    async fn send(&self, command: &Command<'_>) -> Result<(), Gone> {
+        let sent = async {
+            loop {
+                let mut ready = self.node.writable().await.map_err(|_| Gone)?;
+                match self.node.get_ref().send(command) {
+                    Ok(()) => return Ok(()),
+                    Err(LinkError::Full) => ready.clear_ready(),
+                    Err(_) => return Err(Gone),
+                }
+            }
+        };
+        match timeout(PATIENCE, sent).await {
+            Ok(result) => result,
+            Err(_) => {
+                warn!("an instance's process does not read: killed");
+                self.process.kill();
+                Err(Gone)
+            }
+        }
+    }
+
+    async fn receive(&self) -> Result<Message, LinkError> {
+        loop {
+            let mut ready = self
+                .node
+                .readable()
+                .await
+                .map_err(|_| LinkError::Closed)?;
+            match self.node.get_ref().try_receive()? {
+                Some(message) => return Ok(message),
+                None => ready.clear_ready(),
+            }
+        }
+    }
+}
+
+/// Passes on what an instance tells, until it has ended and nothing is left of it.
+async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
+    let mut usage = link::Usage::default();
+    let outcome = loop {
+        let event = match vm.receive().await {
+            Ok(Message::Started) => Event::Started {
+                determinism: Determinism::D0,
+            },
+            Ok(Message::Open(open)) => Event::Open {
+                ask: Ask(open.stream.into()),
+                transport: match open.transport {
+                    link::Transport::Tcp => Transport::Tcp,
+                    link::Transport::Udp => Transport::Udp,
+                },
+                to: open.to,
+            },
+            // A connection's end is seen by its socket.
+            Ok(Message::Accepted { .. } | Message::Closed(_)) => continue,
+            Ok(Message::Usage(now)) => {
+                usage = now;
+                if let Some(asked) = vm.questions.lock().pop_front() {
+                    // Whoever asked may have given up.
+                    let _ = asked.send(now);
+                }
+                continue;
+            }
+            Ok(Message::Ended(outcome)) => break end_of(&outcome),
+            Err(error) => {
+                vm.process.kill();
+                break Outcome::Failed {
+                    code: crate::exit_code::Code::Internal as u16,
+                    reason: format!("its process ended without a word: {error}"),
+                };
+            }
+        };
+        if events.send(event).await.is_err() {
+            // Nobody has a use for it.
+            vm.process.kill();
+        }
+    };
+    vm.questions.lock().clear();
+    vm.process.gone().await;
+    let usage = used(usage);
+    // As above.
+    let _ = events.send(Event::Ended { outcome, usage }).await;
+}
+
+fn used(usage: link::Usage) -> api::Usage {
+    api::Usage {
+        cpu_ns: usage.cpu_ns.saturating_add(usage.io_ns),
+        memory: usage.memory,
+        memory_peak: usage.memory_peak,
+        bytes_in: usage.received,
+        bytes_out: usage.sent,
+        exits: usage.exits,
+        ..api::Usage::default()
+    }
+}
+
+/// The stream of an event, which is all that an ask is.
+fn stream(ask: Ask) -> Result<u32, Gone> {
+    ask.0.try_into().map_err(|_| Gone)
+}
+
+#[async_trait]
+impl Instance for Vm {
+    async fn answer(&self, ask: Ask, answer: Result<OwnedFd, Errno>) -> Result<(), Gone> {
+        let stream = stream(ask)?;
+        match &answer {
+            Ok(socket) => {
+                let socket = socket.as_fd();
+                self.send(&Command::Opened { stream, socket }).await
+            }
+            Err(errno) => {
+                let errno = errno.raw_os_error().try_into().map_err(|_| Gone)?;
+                self.send(&Command::Refused { stream, errno }).await
+            }
+        }
+    }
+
+    async fn incoming(
+        &self,
+        port: u16,
+        transport: Transport,
+        from: std::net::SocketAddr,
+        socket: OwnedFd,
+    ) -> Result<(), Gone> {
+        let transport = match transport {
+            Transport::Tcp => link::Transport::Tcp,
+            Transport::Udp => link::Transport::Udp,
+        };
+        let command = Command::Incoming {
+            stream: self.node.get_ref().new_stream(),
+            transport,
+            from,
+            port,
+            socket: socket.as_fd(),
+        };
+        self.send(&command).await
+    }
+
+    async fn limits(&self, to: api::Limits) -> Result<(), Gone> {
+        self.send(&Command::Limits(limits(to))).await
+    }
+
+    async fn usage(&self) -> Result<api::Usage, Gone> {
+        let (asked, answer) = oneshot::channel();
+        // Asked and noted in one step, so that answers find whom they are for.
+        self.questions.lock().push_back(asked);
+        self.send(&Command::Usage).await?;
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(usage)) => Ok(used(usage)),
+            _ => Err(Gone),
+        }
+    }
+
+    async fn stop(&self) {
+        if self.send(&Command::Stop).await.is_ok()
+            && timeout(PATIENCE, self.process.pidfd.readable()).await.is_ok()
+        {
+            return;
+        }
+        self.process.kill();
+    }
+}
