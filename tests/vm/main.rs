@@ -18,4 +18,5 @@ mod package;
 mod perl;
 mod programs;
 mod python;
+mod ring;
 mod sqlite;
