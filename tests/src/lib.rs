@@ -20,6 +20,7 @@
 
 pub mod boxes;
 pub mod coverage;
+pub mod daemon;
 pub mod exit;
 pub mod hosts;
 pub mod judge;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use unicell_service::manifest::{Overrides, parse_memory};
 
-use crate::client;
+use crate::{client, node};
 
 /// Runs boxes of ordinary Linux files in micro-VMs.
 #[derive(Parser)]
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Say what this host offers, what is missing, and how to get it
     Doctor(DoctorArguments),
+    /// Run a node: a daemon that keeps services and runs instances of them
+    Node(node::Arguments),
     #[command(flatten)]
     OfNode(client::Command),
     /// Print a completion script for a shell

@@ -18,6 +18,7 @@ mod exit_code;
 mod failure;
 mod inspect;
 mod instance;
+mod node;
 mod pack;
 mod place;
 mod run;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Pack(arguments) => pack::pack(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Node(arguments) => node::run(&arguments),
         Command::OfNode(command) => client::run(&which, &command),
         Command::Completion { shell } => {
             clap_complete::generate(

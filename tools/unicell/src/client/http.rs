@@ -23,6 +23,8 @@ use crate::place;
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
+/// The version of the API, before every path.
+const VERSION: &str = "/v1";
 /// The longest answer that is read whole, and the longest line of a stream, in bytes.
 const ANSWER_MAX: usize = 64 << 20;
 /// Bytes of a file that are sent or written at a time.
@@ -191,7 +193,7 @@ impl Client {
         body: Body,
         kind: Option<&str>,
     ) -> Result<Response<Incoming>> {
-        let mut request = Request::builder().method(method).uri(path);
+        let mut request = Request::builder().method(method).uri(format!("{VERSION}{path}"));
         if let Some(kind) = kind {
             request = request.header(CONTENT_TYPE, kind);
         }

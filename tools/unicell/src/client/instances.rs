@@ -2,7 +2,7 @@
 
 use anstream::println;
 use hyper::Method;
-use unicell_gateway_api::instance::{Instance, Outcome, Owner, SlotAddress, State, Stopped};
+use unicell_gateway_api::instance::{Instance, Limits, Outcome, Owner, SlotAddress, State, Stopped};
 
 use super::http::Client;
 use super::start::Amounts;
@@ -124,11 +124,10 @@ pub(super) fn limit(client: &Client, arguments: &LimitArguments) -> Result<()> {
     let id = id(client, &arguments.instance)?;
     let resources = arguments.amounts.resources();
     let path = format!("/instances/{id}/resources");
-    let instance: Instance = client.send(Method::PUT, &path, &resources)?;
+    let limits: Limits = client.send(Method::PATCH, &path, &resources)?;
     if arguments.format.json {
-        return show::json(&instance);
+        return show::json(&limits);
     }
-    let limits = instance.limits;
     println!(
         "memory {}, cpus {}, disk {}",
         show::bytes(limits.memory),

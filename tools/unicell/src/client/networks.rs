@@ -111,7 +111,7 @@ fn list(client: &Client, arguments: &ListArguments) -> Result<()> {
 }
 
 fn members(client: &Client, arguments: &MembersArguments) -> Result<()> {
-    let network: Network = client.get(&format!("/networks/{}/members", arguments.name))?;
+    let network: Network = client.get(&format!("/networks/{}", arguments.name))?;
     if arguments.format.json {
         return show::json(&network);
     }
@@ -143,10 +143,6 @@ fn allow(client: &Client, arguments: &AllowArguments) -> Result<()> {
         instances: !arguments.no_instances,
         endpoints: arguments.endpoint.clone(),
     };
-    let _: Value = client.send(
-        Method::PUT,
-        &format!("/networks/{}", arguments.name),
-        &policy,
-    )?;
+    let _: Value = client.send(Method::PUT, "/networks", &policy)?;
     Ok(())
 }

@@ -78,7 +78,7 @@ pub(super) fn import(client: &Client, arguments: &ImportArguments) -> Result<()>
     let bar = progress(len);
     let shown = bar.clone();
     let to = match &arguments.expect {
-        Some(id) => format!("/services?expect={id}"),
+        Some(id) => format!("/services?id={id}"),
         None => "/services".to_owned(),
     };
     let imported: Imported = client.upload(&to, file, move |sent| shown.set_position(sent))?;
@@ -121,7 +121,7 @@ pub(super) fn export(client: &Client, arguments: &ExportArguments) -> Result<()>
     let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", path.display()));
     let encoding = arguments.encoding.replace('+', "%2B");
     let from = format!(
-        "/services/{}/content?encoding={encoding}",
+        "/services/{}/export?encoding={encoding}",
         arguments.service
     );
     // Aside first: what is there already is replaced by a whole service or by nothing.
@@ -185,7 +185,7 @@ pub(crate) struct CollectArguments {
 
 /// `unicell gc`.
 pub(super) fn collect(client: &Client, arguments: &CollectArguments) -> Result<()> {
-    let collected: Collected = client.ask(Method::POST, "/gc")?;
+    let collected: Collected = client.ask(Method::POST, "/collect")?;
     if arguments.format.json {
         return show::json(&collected);
     }

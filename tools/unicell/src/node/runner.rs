@@ -3,7 +3,7 @@
 //! The process of an instance is hostile here, whatever it says. It gets a bounded time for
 //! everything, and is killed when that is over or when it says what makes no sense.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Child;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use tracing::warn;
 use unicell_gateway_api::address::Address;
 use unicell_gateway_api::instance::{self as api, Determinism, Outcome, Transport};
 use unicell_gateway_api::run::{
-    Ask, Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, Traces,
+    Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
 };
 use unicell_guest_abi::init::{File, Furnishing, Init};
 use unicell_guest_abi::layout;
@@ -57,6 +57,7 @@ impl Runner for Vmm {
             node: AsyncFd::new(node)?,
             process,
             questions: Mutex::default(),
+            brought: Mutex::default(),
         });
         let (sender, events) = mpsc::channel(EVENTS);
         tokio::spawn(attend(vm.clone(), sender));
@@ -75,7 +76,7 @@ fn host(error: LinkError) -> RunError {
 /// What the process is told to become.
 fn start_frame(launch: Launch) -> Result<Start, RunError> {
     let refuse = |what: String| RunError::Refused(what);
-    let ram = launch.at_most.memory.next_multiple_of(layout::RAM_GRANULE);
+    let ram = launch.limits.memory.next_multiple_of(layout::RAM_GRANULE);
     if !(layout::RAM_MIN..=layout::RAM_MAX).contains(&ram) {
         return Err(refuse(format!(
             "a memory of {} MiB is outside of {} MiB to {} MiB",
@@ -218,6 +219,8 @@ struct Vm {
     process: Process,
     /// Who asked for the usage, in the order of the answers.
     questions: Mutex<VecDeque<oneshot::Sender<link::Usage>>>,
+    /// Streams that were brought to the guest, and who waits for its answer.
+    brought: Mutex<BTreeMap<u32, oneshot::Sender<Result<(), Errno>>>>,
 }
 
 impl Vm {
@@ -242,6 +245,15 @@ impl Vm {
         }
     }
 
+    /// Tells whoever brought a stream what became of it. Whether anybody waited.
+    fn brought(&self, stream: u32, answer: Result<(), Errno>) -> bool {
+        match self.brought.lock().remove(&stream) {
+            // Whoever waited may have given up meanwhile.
+            Some(waiting) => waiting.send(answer).is_ok(),
+            None => false,
+        }
+    }
+
     async fn receive(&self) -> Result<Message, LinkError> {
         loop {
             let mut ready = self
@@ -257,6 +269,23 @@ impl Vm {
     }
 }
 
+/// A stream that was brought to the guest and that nobody waits for any more, once dropped.
+struct Brought<'a> {
+    vm: &'a Vm,
+    stream: u32,
+}
+
+impl Drop for Brought<'_> {
+    fn drop(&mut self) {
+        self.vm.brought.lock().remove(&self.stream);
+        let reset = Command::Reset {
+            stream: self.stream,
+        };
+        // Without waiting: a process that does not read its link has no use for the stream.
+        let _ = self.vm.node.get_ref().send(&reset);
+    }
+}
+
 /// Passes on what an instance tells, until it has ended and nothing is left of it.
 async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     let mut usage = link::Usage::default();
@@ -266,15 +295,27 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
                 determinism: Determinism::D0,
             },
             Ok(Message::Open(open)) => Event::Open {
-                ask: Ask(open.stream.into()),
+                stream: StreamId(open.stream),
                 transport: match open.transport {
                     link::Transport::Tcp => Transport::Tcp,
                     link::Transport::Udp => Transport::Udp,
                 },
                 to: open.to,
             },
-            // A connection's end is seen by its socket.
-            Ok(Message::Accepted { .. } | Message::Closed(_)) => continue,
+            Ok(Message::Accepted { stream }) => {
+                vm.brought(stream, Ok(()));
+                continue;
+            }
+            Ok(Message::Closed(closed)) => {
+                let broken = errno(closed.errno);
+                if vm.brought(closed.stream, Err(broken.unwrap_or(Errno::CONNREFUSED))) {
+                    continue;
+                }
+                Event::Closed {
+                    stream: StreamId(closed.stream),
+                    broken,
+                }
+            }
             Ok(Message::Usage(now)) => {
                 usage = now;
                 if let Some(asked) = vm.questions.lock().pop_front() {
@@ -298,6 +339,7 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
         }
     };
     vm.questions.lock().clear();
+    vm.brought.lock().clear();
     vm.process.gone().await;
     let usage = used(usage);
     // As above.
@@ -316,15 +358,15 @@ fn used(usage: link::Usage) -> api::Usage {
     }
 }
 
-/// The stream of an event, which is all that an ask is.
-fn stream(ask: Ask) -> Result<u32, Gone> {
-    ask.0.try_into().map_err(|_| Gone)
+/// Zero is none.
+fn errno(number: u16) -> Option<Errno> {
+    (number != 0).then(|| Errno::from_raw_os_error(number.into()))
 }
 
 #[async_trait]
 impl Instance for Vm {
-    async fn answer(&self, ask: Ask, answer: Result<OwnedFd, Errno>) -> Result<(), Gone> {
-        let stream = stream(ask)?;
+    async fn answer(&self, stream: StreamId, answer: Result<OwnedFd, Errno>) -> Result<(), Gone> {
+        let StreamId(stream) = stream;
         match &answer {
             Ok(socket) => {
                 let socket = socket.as_fd();
@@ -343,19 +385,32 @@ impl Instance for Vm {
         transport: Transport,
         from: std::net::SocketAddr,
         socket: OwnedFd,
-    ) -> Result<(), Gone> {
+    ) -> Result<StreamId, Errno> {
         let transport = match transport {
             Transport::Tcp => link::Transport::Tcp,
             Transport::Udp => link::Transport::Udp,
         };
+        let stream = self.node.get_ref().new_stream();
+        let (waiting, answer) = oneshot::channel();
+        self.brought.lock().insert(stream, waiting);
+        let brought = Brought { vm: self, stream };
         let command = Command::Incoming {
-            stream: self.node.get_ref().new_stream(),
+            stream,
             transport,
             from,
             port,
             socket: socket.as_fd(),
         };
-        self.send(&command).await
+        self.send(&command).await.map_err(|Gone| Errno::CONNRESET)?;
+        let answer = answer.await.unwrap_or(Err(Errno::CONNRESET));
+        std::mem::forget(brought);
+        answer.map(|()| StreamId(stream))
+    }
+
+    async fn reset(&self, stream: StreamId) {
+        let StreamId(stream) = stream;
+        // Of what is gone, nothing has to be broken off.
+        let _ = self.send(&Command::Reset { stream }).await;
     }
 
     async fn limits(&self, to: api::Limits) -> Result<(), Gone> {

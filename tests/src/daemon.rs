@@ -1,0 +1,180 @@
+//! A node of its own for a test: `unicell node` with a directory for its state,
+//! and the commands that its operator would type.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::boxes::unicell;
+use crate::process::{Outcome, finish};
+
+/// A running node. Killed, with everything that it has started, when dropped.
+pub struct Node {
+    directory: TempDir,
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Node {
+    /// Starts a node that knows nothing yet, and waits until it can be asked.
+    pub fn start() -> Node {
+        Node::start_with("")
+    }
+
+    /// The same with a file of settings.
+    pub fn start_with(settings: &str) -> Node {
+        let directory = tempfile::tempdir().expect("a directory can be made");
+        std::fs::write(directory.path().join("node.toml"), settings)
+            .expect("the settings can be written");
+        let (child, log) = begin(directory.path());
+        Node {
+            directory,
+            child,
+            log,
+        }
+    }
+
+    /// Kills the node without a warning and starts it again.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+        (self.child, self.log) = begin(self.directory.path());
+    }
+
+    /// Tells the node to end, and waits until it has.
+    pub fn end(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .expect("a child can be told to end");
+        // Its last words, or it would wait for a reader.
+        std::io::copy(&mut self.log, &mut std::io::sink()).expect("a pipe can be read");
+        let status = self.child.wait().expect("a child can be waited for");
+        status.code()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A directory for the test's files, which goes with the node.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The operator's socket.
+    pub fn socket(&self) -> PathBuf {
+        socket(self.directory.path())
+    }
+
+    /// A command to this node, not yet started.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(unicell());
+        command.args(arguments).env("UNICELL_NODE", self.socket());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub fn try_run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
+        finish(self.command(arguments), b"")
+    }
+
+    /// Runs a command that has to succeed, and gives what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> String {
+        let outcome = self.try_run(arguments);
+        assert_eq!(outcome.code, 0, "{outcome}");
+        outcome.out()
+    }
+
+    /// Runs a command with `--json`.
+    ///
+    /// # Panics
+    ///
+    /// When it fails, or prints no JSON.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let text = self.run(arguments.iter().copied().chain(["--json"]));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// Packs a box with a `service.toml` of this text and imports it under a name.
+    pub fn import(&self, tree: &Path, manifest: &str, tag: &str) -> String {
+        let file = self.path().join(format!("{tag}.toml"));
+        let package = self.path().join(format!("{tag}.cell"));
+        std::fs::write(&file, manifest).expect("a manifest can be written");
+        let arguments: [&OsStr; 6] = [
+            "pack".as_ref(),
+            tree.as_ref(),
+            "--manifest".as_ref(),
+            file.as_ref(),
+            "-o".as_ref(),
+            package.as_ref(),
+        ];
+        self.run(arguments);
+        let arguments: [&OsStr; 4] =
+            ["import".as_ref(), package.as_ref(), "--tag".as_ref(), tag.as_ref()];
+        self.run(arguments).trim().to_owned()
+    }
+
+    /// The instances that there are, ended ones too.
+    pub fn instances(&self) -> Vec<Value> {
+        match self.json(&["ps", "--all"]) {
+            Value::Array(instances) => instances,
+            other => panic!("{other} is no list"),
+        }
+    }
+
+    /// What an instance has printed when it has ended; waits for that.
+    pub fn output(&self, instance: &str) -> Outcome {
+        self.try_run(["logs", "--follow", instance])
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn socket(directory: &Path) -> PathBuf {
+    directory.join("node.sock")
+}
+
+fn begin(directory: &Path) -> (Child, BufReader<ChildStderr>) {
+    let mut command = Command::new(unicell());
+    command
+        .arg("node")
+        .arg("--state")
+        .arg(directory.join("state"))
+        .arg("--socket")
+        .arg(socket(directory))
+        .arg("--config")
+        .arg(directory.join("node.toml"))
+        .env("RUST_LOG", "warn,unicell=info")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("unicell starts");
+    let mut log = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        let len = log.read_line(&mut line).expect("a pipe can be read");
+        said.push_str(&line);
+        assert!(len > 0, "the node does not start:\n{said}");
+        if line.contains("the node is there") {
+            return (child, log);
+        }
+    }
+}

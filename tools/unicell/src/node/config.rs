@@ -1,0 +1,154 @@
+//! What the operator sets in a file. `docs/operations.md` describes it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::Deserialize;
+use unicell_gateway_api::instance::Limits;
+use unicell_gateway_api::network::{Descriptor, Endpoint, NetworkPolicy};
+use unicell_service::manifest::parse_memory;
+
+use crate::failure::{Failure, Result};
+
+/// The file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct File {
+    /// Where clients with tokens connect to, besides the operator's socket.
+    pub(super) listen: Option<SocketAddr>,
+    /// What all instances together may use.
+    #[serde(default)]
+    capacity: Capacity,
+    /// Networks that services may be granted, by a tag.
+    #[serde(default)]
+    network: std::collections::BTreeMap<String, Network>,
+    /// Whether clients may publish slots on ports of the host.
+    #[serde(default)]
+    pub(super) clients_publish: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Capacity {
+    memory: Option<String>,
+    cpus: Option<f64>,
+    disk: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Network {
+    #[serde(default = "yes")]
+    instances: bool,
+    #[serde(default)]
+    endpoints: Vec<Endpoint>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl File {
+    /// Reads it; without a path, nothing is set.
+    pub(super) fn read(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+        // Its errors name line and column, and show the line.
+        toml::from_str(&text)
+            .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
+    }
+
+    /// What all instances together may use: what is said, else three quarters of the host's memory,
+    /// all of its processors, and half of what is free on the disk of the state.
+    pub(super) fn capacity(&self, state: &Path) -> Result<Limits> {
+        let failed = |what: &str| move |error| Failure::failed(format!("{what}: {error}"));
+        let size = |text: &Option<String>, what| {
+            let size = text.as_deref().map(parse_memory).transpose();
+            size.map_err(|fault| Failure::failed(format!("{what}: {fault}")))
+        };
+        let memory = match size(&self.capacity.memory, "capacity.memory")? {
+            Some(memory) => memory,
+            None => {
+                let host = rustix::system::sysinfo();
+                host.totalram.saturating_mul(host.mem_unit.into()) / 4 * 3
+            }
+        };
+        let disk = match size(&self.capacity.disk, "capacity.disk")? {
+            Some(disk) => disk,
+            None => {
+                let found = rustix::fs::statvfs(state).map_err(failed("the state directory"))?;
+                found.f_bavail.saturating_mul(found.f_frsize) / 2
+            }
+        };
+        let cpu_milli = match self.capacity.cpus {
+            Some(cpus) if (0.001..=65_536.0).contains(&cpus) => (cpus * 1000.0) as u32,
+            Some(cpus) => {
+                return Err(Failure::failed(format!("capacity.cpus: {cpus} is no number of CPUs")));
+            }
+            None => std::thread::available_parallelism()
+                .map_or(1000, |cpus| cpus.get().try_into().unwrap_or(u32::MAX / 1000) * 1000),
+        };
+        Ok(Limits {
+            memory,
+            cpu_milli,
+            disk,
+        })
+    }
+
+    /// The networks.
+    pub(super) fn networks(&self) -> Vec<NetworkPolicy> {
+        let policy = |(name, network): (&String, &Network)| NetworkPolicy {
+            network: Descriptor {
+                tags: vec![name.clone()],
+                ..Descriptor::default()
+            },
+            instances: network.instances,
+            endpoints: network.endpoints.clone(),
+        };
+        self.network.iter().map(policy).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> std::result::Result<File, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_file_says_what_is_not_usual() {
+        let file = parse(
+            "listen = \"127.0.0.1:7878\"\n\
+             [capacity]\nmemory = \"2G\"\ncpus = 1.5\ndisk = \"1G\"\n\
+             [network.chat]\n\
+             [network.bitcoin-mainnet]\ninstances = false\n\
+             endpoints = [{ address = \"192.0.2.7:8333\" }]\n",
+        )
+        .unwrap();
+        let capacity = file.capacity(Path::new("/")).unwrap();
+        assert_eq!((capacity.memory, capacity.cpu_milli), (2 << 30, 1500));
+        let networks = file.networks();
+        assert_eq!(networks[0].network.tags, ["bitcoin-mainnet"]);
+        assert!(!networks[0].instances && networks[1].instances);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("lisen = 1", "lisen"),
+            ("listen = \"localhost\"", "listen"),
+            ("[capacity]\ncpu = 1", "cpu"),
+            ("[network.a]\nendpoints = [{ address = \"a:1\" }]", "address"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        let file = parse("[capacity]\nmemory = \"much\"").unwrap();
+        assert!(file.capacity(Path::new("/")).is_err());
+    }
+}
