@@ -119,8 +119,12 @@ impl Node {
             package.as_ref(),
         ];
         self.run(arguments);
-        let arguments: [&OsStr; 4] =
-            ["import".as_ref(), package.as_ref(), "--tag".as_ref(), tag.as_ref()];
+        let arguments: [&OsStr; 4] = [
+            "import".as_ref(),
+            package.as_ref(),
+            "--tag".as_ref(),
+            tag.as_ref(),
+        ];
         self.run(arguments).trim().to_owned()
     }
 

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode};
 use std::time::Duration;
 
+use unicell_gateway_api::instance as api;
 use unicell_guest_abi::exit::ExitKind;
 use unicell_service::package::Package;
 use unicell_vmm::link::{
@@ -21,6 +22,24 @@ use crate::failure::{Failure, Result};
 static PROCESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicell-vmm"));
 const PROCESS_HASH: &str = env!("UNICELL_VMM_HASH");
 
+/// The program that an instance's process runs, to be started any number of times.
+pub(crate) struct Executable(OwnedFd);
+
+impl Executable {
+    /// Unpacks it, or finds it unpacked in the cache.
+    pub(crate) fn open(cache: Option<&Cache>) -> io::Result<Self> {
+        cache::executable(cache, PROCESS_HASH, PROCESS).map(Self)
+    }
+
+    /// What starts a process that waits to become an instance, once its standard input is a link.
+    /// Of use as long as this is there.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
+        command.arg0("unicell-vmm");
+        command
+    }
+}
+
 /// A process that waits to become an instance.
 pub(crate) struct Waiting {
     node: NodeEnd,
@@ -29,10 +48,8 @@ pub(crate) struct Waiting {
 
 /// Starts a process that waits to become an instance, so that it is ready when we are.
 pub(crate) fn spawn(cache: Option<&Cache>) -> Result<Waiting> {
-    let process = cache::executable(cache, PROCESS_HASH, PROCESS).map_err(Failure::internal)?;
-    let mut command = Command::new(format!("/proc/self/fd/{}", process.as_raw_fd()));
-    command.arg0("unicell-vmm");
-    let (node, child) = NodeEnd::spawn(command).map_err(Failure::internal)?;
+    let executable = Executable::open(cache).map_err(Failure::internal)?;
+    let (node, child) = NodeEnd::spawn(executable.command()).map_err(Failure::internal)?;
     Ok(Waiting { node, child })
 }
 
@@ -107,6 +124,51 @@ fn explain_loss(error: &LinkError, child: &mut Child) -> Failure {
     }
 }
 
+/// What an end that is not the program's own means to users.
+fn code(end: End) -> Code {
+    match end {
+        End::Guest { kind, .. } => match kind {
+            ExitKind::NoEntrypoint => Code::NoEntrypoint,
+            ExitKind::NotExecutable => Code::NotExecutable,
+            ExitKind::ForeignArchitecture => Code::ForeignArchitecture,
+            ExitKind::NoInterpreter => Code::NoInterpreter,
+            ExitKind::BadBox => Code::DamagedPackage,
+            ExitKind::MemoryTooSmall => Code::MemoryTooSmall,
+            ExitKind::OutOfMemory => Code::OutOfMemory,
+            ExitKind::Panic | ExitKind::Exited | ExitKind::Signaled => Code::KernelPanic,
+        },
+        End::MemoryLimit => Code::OutOfMemory,
+        End::Violation | End::Crash => Code::Violation,
+        End::TimedOut => Code::TimedOut,
+        End::NoKvm => Code::NoKvm,
+        End::Host | End::Stopped => Code::Internal,
+    }
+}
+
+/// How an instance of a node ended.
+pub(crate) fn end_of(outcome: &Outcome) -> api::Outcome {
+    match outcome.end {
+        End::Guest {
+            kind: ExitKind::Exited,
+            status,
+        } => api::Outcome::Exited {
+            status: status as u8,
+        },
+        End::Guest {
+            kind: ExitKind::Signaled,
+            status,
+        } => api::Outcome::Signaled {
+            signal: status as u8,
+        },
+        End::Stopped => api::Outcome::Stopped,
+        End::TimedOut => api::Outcome::TimedOut,
+        end => api::Outcome::Failed {
+            code: code(end) as u16,
+            reason: outcome.to_string(),
+        },
+    }
+}
+
 /// The exit code of an instance that has ended; what was not the program's doing is a failure.
 pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
     let code = match outcome.end {
@@ -120,21 +182,7 @@ pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
         } => {
             return Ok(killed(status, &outcome.text));
         }
-        End::Guest { kind, .. } => match kind {
-            ExitKind::NoEntrypoint => Code::NoEntrypoint,
-            ExitKind::NotExecutable => Code::NotExecutable,
-            ExitKind::ForeignArchitecture => Code::ForeignArchitecture,
-            ExitKind::NoInterpreter => Code::NoInterpreter,
-            ExitKind::BadBox => Code::DamagedPackage,
-            ExitKind::MemoryTooSmall => Code::MemoryTooSmall,
-            ExitKind::OutOfMemory => Code::OutOfMemory,
-            ExitKind::Panic | ExitKind::Exited | ExitKind::Signaled => Code::KernelPanic,
-        },
-        End::Violation | End::Crash => Code::Violation,
-        End::TimedOut => Code::TimedOut,
-        End::MemoryLimit => Code::OutOfMemory,
-        End::NoKvm => Code::NoKvm,
-        End::Host | End::Stopped => Code::Internal,
+        end => code(end),
     };
     let mut what = outcome.to_string();
     let internal = matches!(code, Code::KernelPanic | Code::Violation);

@@ -193,7 +193,9 @@ impl Client {
         body: Body,
         kind: Option<&str>,
     ) -> Result<Response<Incoming>> {
-        let mut request = Request::builder().method(method).uri(format!("{VERSION}{path}"));
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{VERSION}{path}"));
         if let Some(kind) = kind {
             request = request.header(CONTENT_TYPE, kind);
         }

@@ -2,7 +2,9 @@
 
 use anstream::println;
 use hyper::Method;
-use unicell_gateway_api::instance::{Instance, Limits, Outcome, Owner, SlotAddress, State, Stopped};
+use unicell_gateway_api::instance::{
+    Instance, Limits, Outcome, Owner, SlotAddress, State, Stopped,
+};
 
 use super::http::Client;
 use super::start::Amounts;

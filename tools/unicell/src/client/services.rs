@@ -120,10 +120,7 @@ pub(super) fn export(client: &Client, arguments: &ExportArguments) -> Result<()>
     let path = &arguments.output;
     let failed = |error: std::io::Error| Failure::failed(format!("{}: {error}", path.display()));
     let encoding = arguments.encoding.replace('+', "%2B");
-    let from = format!(
-        "/services/{}/export?encoding={encoding}",
-        arguments.service
-    );
+    let from = format!("/services/{}/export?encoding={encoding}", arguments.service);
     // Aside first: what is there already is replaced by a whole service or by nothing.
     let aside = path.with_added_extension("part");
     let mut file = File::create(&aside).map_err(failed)?;

@@ -64,7 +64,6 @@ impl File {
     /// What all instances together may use: what is said, else three quarters of the host's memory,
     /// all of its processors, and half of what is free on the disk of the state.
     pub(super) fn capacity(&self, state: &Path) -> Result<Limits> {
-        let failed = |what: &str| move |error| Failure::failed(format!("{what}: {error}"));
         let size = |text: &Option<String>, what| {
             let size = text.as_deref().map(parse_memory).transpose();
             size.map_err(|fault| Failure::failed(format!("{what}: {fault}")))
@@ -79,17 +78,21 @@ impl File {
         let disk = match size(&self.capacity.disk, "capacity.disk")? {
             Some(disk) => disk,
             None => {
-                let found = rustix::fs::statvfs(state).map_err(failed("the state directory"))?;
+                let found = rustix::fs::statvfs(state)
+                    .map_err(|error| Failure::failed(format!("{}: {error}", state.display())))?;
                 found.f_bavail.saturating_mul(found.f_frsize) / 2
             }
         };
         let cpu_milli = match self.capacity.cpus {
             Some(cpus) if (0.001..=65_536.0).contains(&cpus) => (cpus * 1000.0) as u32,
             Some(cpus) => {
-                return Err(Failure::failed(format!("capacity.cpus: {cpus} is no number of CPUs")));
+                return Err(Failure::failed(format!(
+                    "capacity.cpus: {cpus} is no number of CPUs"
+                )));
             }
-            None => std::thread::available_parallelism()
-                .map_or(1000, |cpus| cpus.get().try_into().unwrap_or(u32::MAX / 1000) * 1000),
+            None => std::thread::available_parallelism().map_or(1000, |cpus| {
+                cpus.get().try_into().unwrap_or(u32::MAX / 1000) * 1000
+            }),
         };
         Ok(Limits {
             memory,
@@ -143,7 +146,10 @@ mod tests {
             ("lisen = 1", "lisen"),
             ("listen = \"localhost\"", "listen"),
             ("[capacity]\ncpu = 1", "cpu"),
-            ("[network.a]\nendpoints = [{ address = \"a:1\" }]", "address"),
+            (
+                "[network.a]\nendpoints = [{ address = \"a:1\" }]",
+                "address",
+            ),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -22,10 +22,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
+use unicell_gateway::Gateway;
 use unicell_gateway::config::Config;
 use unicell_gateway::http;
 use unicell_gateway::record::Record;
-use unicell_gateway::Gateway;
 use unicell_store::Store;
 
 use crate::cache::Cache;
@@ -151,7 +151,13 @@ fn gateway(state: &Path, file: &File) -> Result<Gateway> {
     config.clients_publish = file.clients_publish;
     config.architecture = host_level().to_owned();
     let runner = Arc::new(Vmm { executable });
-    Ok(Gateway::new(config, runner, Arc::new(Kept(store)), record, last))
+    Ok(Gateway::new(
+        config,
+        runner,
+        Arc::new(Kept(store)),
+        record,
+        last,
+    ))
 }
 
 /// The instruction set level of this host, as the psABI defines them.
@@ -160,7 +166,10 @@ fn host_level() -> &'static str {
         ($($feature:tt),*) => { $(std::is_x86_feature_detected!($feature))&&* };
     }
     let v2 = has!("cmpxchg16b", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3");
-    let v3 = v2 && has!("avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe");
+    let v3 = v2
+        && has!(
+            "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe"
+        );
     let v4 = v3 && has!("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl");
     match (v4, v3, v2) {
         (true, _, _) => "x86-64-v4",
@@ -174,8 +183,10 @@ fn host_level() -> &'static str {
 async fn operators_door(path: &Path) -> Result<UnixListener> {
     let failed = |error: io::Error| Failure::failed(format!("{}: {error}", path.display()));
     if UnixStream::connect(path).await.is_ok() {
-        return Err(Failure::failed(format!("a node answers at {} already", path.display()))
-            .hint("name another socket with --socket"));
+        return Err(
+            Failure::failed(format!("a node answers at {} already", path.display()))
+                .hint("name another socket with --socket"),
+        );
     }
     if let Some(parent) = path.parent() {
         own_directory(parent)?;

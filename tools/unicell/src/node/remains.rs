@@ -50,7 +50,10 @@ fn kill(pid: u32, start: u64) {
         return;
     }
     let patience = Timespec::try_from(PATIENCE).ok();
-    if !matches!(poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], patience.as_ref()), Ok(1)) {
+    if !matches!(
+        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], patience.as_ref()),
+        Ok(1)
+    ) {
         warn!(pid, "a process of the last life does not end");
     }
 }
@@ -64,14 +67,18 @@ mod tests {
     #[test]
     fn only_the_process_that_was_meant_is_killed() {
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let start = start_time(child.id()).unwrap();
+        let pid = child.id();
+        let start = start_time(pid).unwrap();
         let traces = |start| Traces {
-            pid: Some(child.id()),
+            pid: Some(pid),
             pid_start: Some(start),
             ..Traces::default()
         };
         remove(&traces(start + 1));
-        assert!(matches!(child.try_wait(), Ok(None)), "another process was killed");
+        assert!(
+            matches!(child.try_wait(), Ok(None)),
+            "another process was killed"
+        );
         let meant = traces(start);
         remove(&meant);
         assert_eq!(child.wait().unwrap().signal(), Some(9));

@@ -4,17 +4,20 @@
 //! everything, and is killed when that is over or when it says what makes no sense.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
+use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use unicell_gateway_api::address::Address;
 use unicell_gateway_api::instance::{self as api, Determinism, Outcome, Transport};
@@ -46,21 +49,26 @@ pub(super) struct Vmm {
 impl Runner for Vmm {
     async fn start(&self, launch: Launch) -> Result<Running, RunError> {
         let start = start_frame(launch)?;
-        let (node, child) = self.executable.spawn().map_err(host)?;
-        let process = Process::new(child)?;
+        let (node, instance) = NodeEnd::pair().map_err(host)?;
+        let mut command = tokio::process::Command::from(self.executable.command());
+        let child = command.stdin(instance).kill_on_drop(true).spawn()?;
+        drop(command);
+        let process = Process::of(&child)?;
         let traces = process.traces();
         let sent = node.start(&start);
         // What only the instance should hold is given up.
         drop(start);
         sent.map_err(host)?;
         let vm = Arc::new(Vm {
-            node: AsyncFd::new(node)?,
+            ready: readiness(&node)?,
+            node,
             process,
+            gone: CancellationToken::new(),
             questions: Mutex::default(),
             brought: Mutex::default(),
         });
         let (sender, events) = mpsc::channel(EVENTS);
-        tokio::spawn(attend(vm.clone(), sender));
+        tokio::spawn(attend(vm.clone(), child, sender));
         Ok(Running {
             instance: vm,
             events,
@@ -111,7 +119,7 @@ fn start_frame(launch: Launch) -> Result<Start, RunError> {
         stdout: launch.output.stdout,
         stderr: launch.output.stderr,
         log: launch.output.log,
-        terminal: None,
+        window: None,
         limits: limits(launch.limits),
     })
 }
@@ -161,46 +169,55 @@ fn limits(limits: api::Limits) -> link::Limits {
     }
 }
 
-/// A process, whose number nobody else can have while this is there.
+/// The link again, only to wait for it: nothing is read or written through this.
+fn readiness(node: &NodeEnd) -> std::io::Result<UnixDatagram> {
+    let socket = std::os::unix::net::UnixDatagram::from(node.as_fd().try_clone_to_owned()?);
+    socket.set_nonblocking(true)?;
+    UnixDatagram::from_std(socket)
+}
+
+/// A process, which is not mistaken for another that gets its number later.
 struct Process {
-    pidfd: AsyncFd<OwnedFd>,
-    child: Mutex<Child>,
+    pid: u32,
+    pidfd: OwnedFd,
 }
 
 impl Process {
-    fn new(child: Child) -> std::io::Result<Self> {
-        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::NONBLOCK)?;
-        Ok(Self {
-            pidfd: AsyncFd::new(pidfd)?,
-            child: Mutex::new(child),
-        })
+    fn of(child: &Child) -> std::io::Result<Self> {
+        let pid = child
+            .id()
+            .ok_or_else(|| std::io::Error::other("it has ended already"))?;
+        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let number = number.ok_or_else(|| std::io::Error::other("its number is none"))?;
+        let pidfd = pidfd_open(number, PidfdFlags::empty())?;
+        Ok(Self { pid, pidfd })
     }
 
     /// By what it is found after the node was killed.
     fn traces(&self) -> Traces {
-        let pid = self.child.lock().id();
         Traces {
-            pid: Some(pid),
-            pid_start: start_time(pid),
+            pid: Some(self.pid),
+            pid_start: start_time(self.pid),
             ..Traces::default()
         }
     }
 
     fn kill(&self) {
         // That it is gone already is as well.
-        let _ = pidfd_send_signal(self.pidfd.get_ref(), Signal::KILL);
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
     /// Waits until it is gone; kills it when that takes too long.
-    async fn gone(&self) {
-        if timeout(PATIENCE, self.pidfd.readable()).await.is_err() {
-            warn!(pid = self.child.lock().id(), "an instance's process hangs: killed");
+    async fn gone(&self, mut child: Child) {
+        let mut ended = timeout(PATIENCE, child.wait()).await;
+        if ended.is_err() {
+            warn!(pid = self.pid, "an instance's process hangs: killed");
             self.kill();
-            // Nothing in the host's kernel holds up a process that was killed for ever.
-            let _ = self.pidfd.readable().await;
+            // The host's kernel does not hold up for ever a process that was killed.
+            ended = Ok(child.wait().await);
         }
-        if let Err(error) = self.child.lock().wait() {
-            warn!(%error, "an instance's process cannot be reaped");
+        if let Ok(Err(error)) = ended {
+            warn!(pid = self.pid, %error, "an instance's process cannot be reaped");
         }
     }
 }
@@ -215,8 +232,11 @@ pub(super) fn start_time(pid: u32) -> Option<u64> {
 
 /// One instance.
 struct Vm {
-    node: AsyncFd<NodeEnd>,
+    node: NodeEnd,
+    ready: UnixDatagram,
     process: Process,
+    /// Cancelled when there is no process any more.
+    gone: CancellationToken,
     /// Who asked for the usage, in the order of the answers.
     questions: Mutex<VecDeque<oneshot::Sender<link::Usage>>>,
     /// Streams that were brought to the guest, and who waits for its answer.
@@ -225,24 +245,33 @@ struct Vm {
 
 impl Vm {
     async fn send(&self, command: &Command<'_>) -> Result<(), Gone> {
-        let sent = async {
-            loop {
-                let mut ready = self.node.writable().await.map_err(|_| Gone)?;
-                match self.node.get_ref().send(command) {
-                    Ok(()) => return Ok(()),
-                    Err(LinkError::Full) => ready.clear_ready(),
-                    Err(_) => return Err(Gone),
-                }
-            }
+        let send = || match self.node.send(command) {
+            Err(LinkError::Full) => Err(ErrorKind::WouldBlock.into()),
+            result => Ok(result),
         };
+        let sent = self.ready.async_io(Interest::WRITABLE, send);
         match timeout(PATIENCE, sent).await {
-            Ok(result) => result,
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(_) => Err(Gone),
             Err(_) => {
-                warn!("an instance's process does not read: killed");
+                warn!(
+                    pid = self.process.pid,
+                    "an instance's process does not read: killed"
+                );
                 self.process.kill();
                 Err(Gone)
             }
         }
+    }
+
+    async fn receive(&self) -> Result<Message, LinkError> {
+        let receive = || match self.node.try_receive() {
+            Ok(None) => Err(ErrorKind::WouldBlock.into()),
+            Ok(Some(message)) => Ok(Ok(message)),
+            Err(error) => Ok(Err(error)),
+        };
+        let received = self.ready.async_io(Interest::READABLE, receive).await;
+        received.unwrap_or(Err(LinkError::Closed))
     }
 
     /// Tells whoever brought a stream what became of it. Whether anybody waited.
@@ -251,20 +280,6 @@ impl Vm {
             // Whoever waited may have given up meanwhile.
             Some(waiting) => waiting.send(answer).is_ok(),
             None => false,
-        }
-    }
-
-    async fn receive(&self) -> Result<Message, LinkError> {
-        loop {
-            let mut ready = self
-                .node
-                .readable()
-                .await
-                .map_err(|_| LinkError::Closed)?;
-            match self.node.get_ref().try_receive()? {
-                Some(message) => return Ok(message),
-                None => ready.clear_ready(),
-            }
         }
     }
 }
@@ -282,12 +297,12 @@ impl Drop for Brought<'_> {
             stream: self.stream,
         };
         // Without waiting: a process that does not read its link has no use for the stream.
-        let _ = self.vm.node.get_ref().send(&reset);
+        let _ = self.vm.node.send(&reset);
     }
 }
 
 /// Passes on what an instance tells, until it has ended and nothing is left of it.
-async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
+async fn attend(vm: Arc<Vm>, child: Child, events: mpsc::Sender<Event>) {
     let mut usage = link::Usage::default();
     let outcome = loop {
         let event = match vm.receive().await {
@@ -340,7 +355,8 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     };
     vm.questions.lock().clear();
     vm.brought.lock().clear();
-    vm.process.gone().await;
+    vm.process.gone(child).await;
+    vm.gone.cancel();
     let usage = used(usage);
     // As above.
     let _ = events.send(Event::Ended { outcome, usage }).await;
@@ -390,7 +406,7 @@ impl Instance for Vm {
             Transport::Tcp => link::Transport::Tcp,
             Transport::Udp => link::Transport::Udp,
         };
-        let stream = self.node.get_ref().new_stream();
+        let stream = self.node.new_stream();
         let (waiting, answer) = oneshot::channel();
         self.brought.lock().insert(stream, waiting);
         let brought = Brought { vm: self, stream };
@@ -429,11 +445,8 @@ impl Instance for Vm {
     }
 
     async fn stop(&self) {
-        if self.send(&Command::Stop).await.is_ok()
-            && timeout(PATIENCE, self.process.pidfd.readable()).await.is_ok()
-        {
-            return;
+        if self.node.stop().is_err() || timeout(PATIENCE, self.gone.cancelled()).await.is_err() {
+            self.process.kill();
         }
-        self.process.kill();
     }
 }

@@ -52,7 +52,10 @@ fn problem(error: StoreError) -> Problem {
 }
 
 fn unsound(id: ServiceId, why: impl std::fmt::Display) -> Problem {
-    Problem::new(Code::BadService, format!("the service {id} cannot run: {why}"))
+    Problem::new(
+        Code::BadService,
+        format!("the service {id} cannot run: {why}"),
+    )
 }
 
 fn inner(id: ServiceId) -> spec::ServiceId {
@@ -93,9 +96,7 @@ fn slots(service: &spec::Service) -> Vec<Slot> {
 }
 
 fn dependencies(id: ServiceId, service: &spec::Service) -> Result<Vec<Dependency>> {
-    let named = service
-        .dependencies()
-        .map_err(|error| unsound(id, error))?;
+    let named = service.dependencies().map_err(|error| unsound(id, error))?;
     let dependency = |(alias, id)| Dependency {
         alias,
         service: outer(id),
@@ -108,10 +109,13 @@ fn limits(said: Option<&Sysresources>, usual: Limits) -> Limits {
     let Some(said) = said else {
         return usual;
     };
-    let cpu = said.cpu_quota.zip(said.cpu_period).and_then(|(quota, period)| {
-        let milli = quota.saturating_mul(WHOLE_CPU.into()).checked_div(period)?;
-        u32::try_from(milli).ok()
-    });
+    let cpu = said
+        .cpu_quota
+        .zip(said.cpu_period)
+        .and_then(|(quota, period)| {
+            let milli = quota.saturating_mul(WHOLE_CPU.into()).checked_div(period)?;
+            u32::try_from(milli).ok()
+        });
     Limits {
         memory: said.mem_limit.unwrap_or(usual.memory),
         cpu_milli: cpu.unwrap_or(usual.cpu_milli),
@@ -139,7 +143,10 @@ fn program(id: ServiceId, container: &Container) -> Result<Program> {
         entry,
         args: init.args().map_err(wrong)?,
         env,
-        workdir: init.workdir().map_err(wrong)?.unwrap_or_else(|| WORKDIR.to_owned()),
+        workdir: init
+            .workdir()
+            .map_err(wrong)?
+            .unwrap_or_else(|| WORKDIR.to_owned()),
     })
 }
 
@@ -150,7 +157,11 @@ impl Kept {
         let named = |(_, of): &(&String, &spec::ServiceId)| **of == inner(id);
         Ok(Service {
             id,
-            tags: tags.iter().filter(named).map(|(tag, _)| tag.clone()).collect(),
+            tags: tags
+                .iter()
+                .filter(named)
+                .map(|(tag, _)| tag.clone())
+                .collect(),
             size: record.canonical_len,
             architecture: level(service.container.as_ref()).to_string(),
             slots: slots(&service),
@@ -237,8 +248,8 @@ impl Services for Kept {
     }
 
     fn export(&self, id: ServiceId, encoding: &str, to: &mut dyn Write) -> Result<()> {
-        let encoding = encoding::by_name(encoding)
-            .map_err(|error| Problem::new(Code::Unsupported, error))?;
+        let encoding =
+            encoding::by_name(encoding).map_err(|error| Problem::new(Code::Unsupported, error))?;
         self.0.export(inner(id), encoding, to).map_err(problem)
     }
 
