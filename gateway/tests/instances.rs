@@ -1,5 +1,12 @@
 //! Instances: who belongs to whom, and that nothing is left of any.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests"
+)]
+
 mod support;
 
 use std::collections::BTreeMap;

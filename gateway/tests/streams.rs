@@ -1,5 +1,12 @@
 //! Which streams are made, which are refused, and when they break.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests"
+)]
+
 mod support;
 
 use std::io::{Read, Write};
@@ -68,9 +75,13 @@ async fn refusals(gateway: &Gateway) -> Vec<(String, String)> {
 /// A parent with one child, each with a slot.
 async fn family(node: &Node) -> (Guest, Guest) {
     node.store.add("child", service(2, &[7], &[]));
-    node.store.add_with("parent", service(1, &[8], &[]), &["child"]);
+    node.store
+        .add_with("parent", service(1, &[8], &[]), &["child"]);
     let (_, parent) = node.start("parent").await;
-    let started: Started = parent.call(Method::POST, "/v1/instances", &start("child")).await.unwrap();
+    let started: Started = parent
+        .call(Method::POST, "/v1/instances", &start("child"))
+        .await
+        .unwrap();
     let child = node.host.guest(started.id);
     (parent, child)
 }
@@ -108,19 +119,39 @@ async fn parent_and_child_reach_each_others_slots_and_nobody_else_does() {
     for (guest, to, errno) in refused {
         assert_eq!(guest.connect(TCP, to).await.err(), Some(errno), "{to}");
     }
-    assert_eq!(parent.connect(UDP, "10.1.0.1:7").await.err(), Some(Errno::CONNREFUSED));
+    assert_eq!(
+        parent.connect(UDP, "10.1.0.1:7").await.err(),
+        Some(Errno::CONNREFUSED)
+    );
     let told = refusals(&node.gateway).await;
     assert_eq!(told.len(), refused.len() + 1);
-    assert!(told.contains(&("8.8.8.8:53".into(), "ENETUNREACH".into())), "{told:?}");
+    assert!(
+        told.contains(&("8.8.8.8:53".into(), "ENETUNREACH".into())),
+        "{told:?}"
+    );
 
     // Nobody listens behind a declared slot.
     drop(at_child);
-    assert_eq!(parent.connect(TCP, "10.1.0.1:7").await.err(), Some(Errno::CONNREFUSED));
+    assert_eq!(
+        parent.connect(TCP, "10.1.0.1:7").await.err(),
+        Some(Errno::CONNREFUSED)
+    );
     // The node has carried none of it.
-    let parent_now = node.gateway.instance(&Caller::operator(), parent.id()).await.unwrap();
-    let child_now = node.gateway.instance(&Caller::operator(), child.id()).await.unwrap();
+    let parent_now = node
+        .gateway
+        .instance(&Caller::operator(), parent.id())
+        .await
+        .unwrap();
+    let child_now = node
+        .gateway
+        .instance(&Caller::operator(), child.id())
+        .await
+        .unwrap();
     assert_eq!(child_now.usage.bytes_relayed, 0);
-    assert!(parent_now.usage.bytes_relayed > 0, "the call of the API went through the node");
+    assert!(
+        parent_now.usage.bytes_relayed > 0,
+        "the call of the API went through the node"
+    );
 }
 
 #[tokio::test]
@@ -135,7 +166,10 @@ async fn streams_end_with_their_instance_and_are_counted() {
         let (stream, ours) = parent.open(TCP, "10.1.0.1:7").await.unwrap();
         open.push((stream, ours, accept.recv().await.unwrap()));
     }
-    assert_eq!(parent.connect(TCP, "10.1.0.1:7").await.err(), Some(Errno::NOBUFS));
+    assert_eq!(
+        parent.connect(TCP, "10.1.0.1:7").await.err(),
+        Some(Errno::NOBUFS)
+    );
     // Either end may say that a stream is over; broken off, the other is told.
     parent.close(open[0].0, None).await;
     child.close(open[1].2.stream, Some(Errno::CONNRESET)).await;
@@ -149,7 +183,9 @@ async fn streams_end_with_their_instance_and_are_counted() {
     let (_, ours, theirs) = open.pop().unwrap();
     let mut theirs = blocking(theirs.socket);
     theirs.write_all(b"last words").unwrap();
-    child.exit(unicell_gateway_api::instance::Outcome::Exited { status: 0 }).await;
+    child
+        .exit(unicell_gateway_api::instance::Outcome::Exited { status: 0 })
+        .await;
     node.ended(child.id()).await;
     let mut text = String::new();
     blocking(ours).read_to_string(&mut text).unwrap();
@@ -167,12 +203,18 @@ async fn a_network_is_what_all_allow_and_breaks_when_withdrawn() {
     let (_, b) = node.start("peer").await;
     let (_, loner) = node.start("loner").await;
     let ask = async |guest: &Guest| {
-        guest.call::<Network>(Method::GET, "/v1/networks/bitcoin", &()).await.unwrap()
+        guest
+            .call::<Network>(Method::GET, "/v1/networks/bitcoin", &())
+            .await
+            .unwrap()
     };
     // The operator allows nothing yet: that is said.
     let none = ask(&a).await;
     assert!(!none.granted && none.note.unwrap().contains("operator"));
-    node.gateway.allow(&operator, allowed("bitcoin", Vec::new())).await.unwrap();
+    node.gateway
+        .allow(&operator, allowed("bitcoin", Vec::new()))
+        .await
+        .unwrap();
     let members = ask(&a).await;
     assert_eq!((members.granted, members.members.len()), (true, 1));
     let undeclared = ask(&loner).await;
@@ -185,24 +227,41 @@ async fn a_network_is_what_all_allow_and_breaks_when_withdrawn() {
     let theirs = accept.recv().await.unwrap();
     assert_eq!(theirs.from.ip().to_string(), "10.2.0.1");
     let (mut ours, mut theirs) = talk(ours, theirs.socket);
-    assert_eq!(a.connect(TCP, "10.2.0.1:8334").await.err(), Some(Errno::CONNREFUSED));
+    assert_eq!(
+        a.connect(TCP, "10.2.0.1:8334").await.err(),
+        Some(Errno::CONNREFUSED)
+    );
 
-    node.gateway.grant(&operator, a.id(), "bitcoin", false).await.unwrap();
+    node.gateway
+        .grant(&operator, a.id(), "bitcoin", false)
+        .await
+        .unwrap();
     assert_eq!(ours.read(&mut [0]).unwrap(), 0);
     assert!(theirs.write_all(&[0; 10]).is_err());
     assert_eq!((a.reset().len(), b.reset().len()), (1, 1));
-    assert_eq!(a.connect(TCP, "10.2.0.1:8333").await.err(), Some(Errno::NETUNREACH));
+    assert_eq!(
+        a.connect(TCP, "10.2.0.1:8333").await.err(),
+        Some(Errno::NETUNREACH)
+    );
     assert!(ask(&a).await.note.unwrap().contains("withdrawn"));
     // For the other it has no member now.
     let alone = ask(&b).await;
     assert_eq!((alone.granted, alone.members.len()), (true, 0));
     assert!(alone.note.unwrap().contains("no member"));
 
-    node.gateway.grant(&operator, a.id(), "bitcoin", true).await.unwrap();
+    node.gateway
+        .grant(&operator, a.id(), "bitcoin", true)
+        .await
+        .unwrap();
     let _open = a.connect(TCP, "10.2.0.1:8333").await.unwrap();
     node.gateway.disallow(&operator, "bitcoin").await.unwrap();
     assert_eq!(node.gateway.open_streams(), 0);
-    let events: Vec<_> = node.gateway.events(&node.caller(&a), false).unwrap().collect().await;
+    let events: Vec<_> = node
+        .gateway
+        .events(&node.caller(&a), false)
+        .unwrap()
+        .collect()
+        .await;
     let grants: Vec<_> = events
         .iter()
         .filter_map(|event| match &event.what {
@@ -222,14 +281,32 @@ async fn members_outside_are_reached_by_name_and_number() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let endpoints = vec![
-        Endpoint { address, transport: TCP },
-        Endpoint { address: socket.local_addr().unwrap(), transport: UDP },
-        Endpoint { address: closed, transport: TCP },
+        Endpoint {
+            address,
+            transport: TCP,
+        },
+        Endpoint {
+            address: socket.local_addr().unwrap(),
+            transport: UDP,
+        },
+        Endpoint {
+            address: closed,
+            transport: TCP,
+        },
     ];
-    node.gateway.allow(&Caller::operator(), allowed("web", endpoints)).await.unwrap();
-    let network: Network = guest.call(Method::GET, "/v1/networks/web", &()).await.unwrap();
+    node.gateway
+        .allow(&Caller::operator(), allowed("web", endpoints))
+        .await
+        .unwrap();
+    let network: Network = guest
+        .call(Method::GET, "/v1/networks/web", &())
+        .await
+        .unwrap();
     assert_eq!(network.members.len(), 3);
     let of = |port: u16| {
         let mut slots = network.members.iter().flat_map(|member| &member.slots);
@@ -244,15 +321,27 @@ async fn members_outside_are_reached_by_name_and_number() {
     theirs.read_exact(&mut text).unwrap();
     assert_eq!(&text, b"out");
 
-    let udp = guest.connect(UDP, &of(socket.local_addr().unwrap().port())).await.unwrap();
+    let udp = guest
+        .connect(UDP, &of(socket.local_addr().unwrap().port()))
+        .await
+        .unwrap();
     rustix::net::send(&udp, b"datagram", rustix::net::SendFlags::empty()).unwrap();
     let mut text = [0; 20];
     assert_eq!(socket.recv(&mut text).unwrap(), 8);
 
     // The host's own answer is the guest's, and the address is not reached otherwise.
-    assert_eq!(guest.connect(TCP, &of(closed.port())).await.err(), Some(Errno::CONNREFUSED));
-    assert_eq!(guest.connect(TCP, &address.to_string()).await.err(), Some(Errno::NETUNREACH));
-    node.gateway.disallow(&Caller::operator(), "web").await.unwrap();
+    assert_eq!(
+        guest.connect(TCP, &of(closed.port())).await.err(),
+        Some(Errno::CONNREFUSED)
+    );
+    assert_eq!(
+        guest.connect(TCP, &address.to_string()).await.err(),
+        Some(Errno::NETUNREACH)
+    );
+    node.gateway
+        .disallow(&Caller::operator(), "web")
+        .await
+        .unwrap();
     assert_eq!(theirs.read(&mut [0]).unwrap(), 0);
     drop(udp);
 }
@@ -261,8 +350,12 @@ async fn members_outside_are_reached_by_name_and_number() {
 async fn names_are_answered_over_both_transports() {
     let node = Node::new();
     let (parent, child) = family(&node).await;
-    node.store.add("peer", service(5, &[1], &["bitcoin", "empty"]));
-    node.gateway.allow(&Caller::operator(), allowed("bitcoin", Vec::new())).await.unwrap();
+    node.store
+        .add("peer", service(5, &[1], &["bitcoin", "empty"]));
+    node.gateway
+        .allow(&Caller::operator(), allowed("bitcoin", Vec::new()))
+        .await
+        .unwrap();
     let (_, a) = node.start("peer").await;
     let (_, _b) = node.start("peer").await;
 
@@ -273,7 +366,11 @@ async fn names_are_answered_over_both_transports() {
     };
     let read = |bytes: &[u8]| {
         let answer = Message::from_vec(bytes).unwrap();
-        let addresses: Vec<_> = answer.answers.iter().map(|record| record.data.to_string()).collect();
+        let addresses: Vec<_> = answer
+            .answers
+            .iter()
+            .map(|record| record.data.to_string())
+            .collect();
         (answer.metadata.response_code, addresses)
     };
     let by_udp = async |guest: &Guest, name: &str, kind| {
@@ -282,7 +379,9 @@ async fn names_are_answered_over_both_transports() {
         let answer = tokio::task::spawn_blocking(move || {
             rustix::io::ioctl_fionbio(&socket, false).unwrap();
             let mut bytes = vec![0; 512];
-            let len = rustix::net::recv(&socket, &mut bytes[..], rustix::net::RecvFlags::empty()).unwrap().0;
+            let len = rustix::net::recv(&socket, &mut bytes[..], rustix::net::RecvFlags::empty())
+                .unwrap()
+                .0;
             bytes.truncate(len);
             bytes
         });
@@ -300,7 +399,10 @@ async fn names_are_answered_over_both_transports() {
     assert_eq!(by_udp(&child, "bitcoin.", v4).await, unknown);
     assert_eq!(by_udp(&child, "example.com.", v4).await, unknown);
     assert_eq!(by_udp(&a, "bitcoin.", v4).await, found("10.2.0.1"));
-    assert_eq!(by_udp(&a, "empty.", v4).await, (ResponseCode::NoError, vec![]));
+    assert_eq!(
+        by_udp(&a, "empty.", v4).await,
+        (ResponseCode::NoError, vec![])
+    );
 
     // By TCP, several over one connection; then nonsense ends it.
     let socket = parent.connect(TCP, "[fd00::1]:53").await.unwrap();
@@ -309,7 +411,9 @@ async fn names_are_answered_over_both_transports() {
         let mut stream = blocking(socket);
         let mut answers = Vec::new();
         for _ in 0..2 {
-            stream.write_all(&(query.len() as u16).to_be_bytes()).unwrap();
+            stream
+                .write_all(&(query.len() as u16).to_be_bytes())
+                .unwrap();
             stream.write_all(&query).unwrap();
             let mut len = [0; 2];
             stream.read_exact(&mut len).unwrap();
@@ -335,7 +439,10 @@ async fn a_published_slot_is_reached_from_the_host_without_the_node() {
         transport: TCP,
         host: "127.0.0.1:0".parse().unwrap(),
     };
-    let request = Start { publish: vec![publish], ..start("web") };
+    let request = Start {
+        publish: vec![publish],
+        ..start("web")
+    };
     let (started, guest) = node.start_with(&Caller::operator(), request.clone()).await;
     let host = started.slots[0].addresses[0];
     let mut accept = guest.listen(80);
@@ -350,12 +457,23 @@ async fn a_published_slot_is_reached_from_the_host_without_the_node() {
     assert_eq!(&text, b"ping");
     // The port is taken.
     let taken = Start {
-        publish: vec![Publish { host, ..request.publish[0].clone() }],
+        publish: vec![Publish {
+            host,
+            ..request.publish[0].clone()
+        }],
         ..start("web")
     };
-    let refused = node.gateway.start(&Caller::operator(), taken.clone()).await.unwrap_err();
+    let refused = node
+        .gateway
+        .start(&Caller::operator(), taken.clone())
+        .await
+        .unwrap_err();
     assert!(refused.detail.contains(&host.to_string()), "{refused}");
-    let stopped = node.gateway.stop(&Caller::operator(), started.id).await.unwrap();
+    let stopped = node
+        .gateway
+        .stop(&Caller::operator(), started.id)
+        .await
+        .unwrap();
     assert_eq!(stopped.usage.bytes_relayed, 0);
     assert_eq!(client.read(&mut text).unwrap(), 0);
     // And free again.

@@ -3,6 +3,7 @@
 //! record on disk, the API.
 
 #![allow(dead_code, unreachable_pub, reason = "each test target uses a part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
