@@ -539,7 +539,12 @@ async fn a_slot_is_reached_through_the_connection_of_the_request() {
             .code,
         Code::BadRequest
     );
-    let other = request(Method::GET, &path.replace("80", "81"), &headers, "");
+    let other = request(
+        Method::GET,
+        &path.replace("slots/80", "slots/81"),
+        &headers,
+        "",
+    );
     assert_eq!(
         problem(door(&node.gateway, Door::Operator), other)
             .await
