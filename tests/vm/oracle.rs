@@ -13,7 +13,7 @@ macro_rules! oracle {
         $(mod $family {
             $(#[test]
             fn $program() {
-                super::program(stringify!($family), stringify!($program)).same();
+                super::compare(stringify!($family), stringify!($program));
             })*
         })*
 
@@ -23,13 +23,19 @@ macro_rules! oracle {
 }
 
 oracle! {
-    files: access copy descriptors directories getdents links locks memfd modes open openat2 pipes
-        places read_write rename seek stat sync times xattr;
-    memory: brk;
+    files: access copy descriptors directories fchmodat2 full getdents inotify links locks memfd
+        modes open openat2 pipes places read_write rename seek stat sync times xattr;
+    memory: advice brk mmap mremap sharing;
 }
 
 /// Calls that have fewer than two errors to show, with how many they have.
-const FEW_ERRORS: &[(&str, usize)] = &[("brk", 0)];
+const FEW_ERRORS: &[(&str, usize)] = &[
+    ("brk", 0),
+    ("inotify_init", 0),
+    ("munlockall", 0),
+    ("sync", 0),
+    ("umask", 0),
+];
 
 /// Calls that are always refused, with how many errors.
 const ALWAYS_FAIL: &[(&str, usize)] = &[
@@ -39,6 +45,9 @@ const ALWAYS_FAIL: &[(&str, usize)] = &[
     ("pivot_root", 1),
     ("umount2", 1),
 ];
+
+/// Programs whose calls came to Linux later than the other's, and when.
+const SINCE: &[(&str, &str, (u32, u32))] = &[("files", "fchmodat2", (6, 6))];
 
 /// Calls that the kernel has and no program covers yet.
 const NOT_YET: &[&str] = &[
@@ -68,7 +77,6 @@ const NOT_YET: &[&str] = &[
     "execveat",
     "exit",
     "exit_group",
-    "fchmodat2",
     "fork",
     "futex",
     "get_robust_list",
@@ -97,17 +105,6 @@ const NOT_YET: &[&str] = &[
     "getuid",
     "kill",
     "listen",
-    "lsetxattr",
-    "madvise",
-    "membarrier",
-    "mincore",
-    "mlock",
-    "mlock2",
-    "mlockall",
-    "mremap",
-    "msync",
-    "munlock",
-    "munmap",
     "nanosleep",
     "pause",
     "personality",
@@ -170,7 +167,6 @@ const NOT_YET: &[&str] = &[
     "signalfd4",
     "socket",
     "socketpair",
-    "sync",
     "sysinfo",
     "syslog",
     "tgkill",
@@ -185,7 +181,6 @@ const NOT_YET: &[&str] = &[
     "timerfd_settime",
     "times",
     "tkill",
-    "umask",
     "uname",
     "vfork",
     "wait4",
@@ -194,6 +189,26 @@ const NOT_YET: &[&str] = &[
 
 fn program(family: &str, name: &str) -> Run {
     Run::new(&tree("oracle"), &format!("/oracle/{family}/{name}")).workdir("/work")
+}
+
+fn compare(family: &str, name: &str) {
+    let since = SINCE
+        .iter()
+        .find(|since| (since.0, since.1) == (family, name));
+    if let Some((.., since)) = since
+        && kernel() < *since
+    {
+        return skip(&format!("this Linux is older than {}.{}", since.0, since.1));
+    }
+    program(family, name).same();
+}
+
+/// The version of the host's Linux.
+fn kernel() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split('.').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 #[test]

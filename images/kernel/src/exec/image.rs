@@ -4,7 +4,7 @@ use super::elf::{Elf, Segment};
 use crate::errno::{Errno, Result};
 use crate::fs::Program;
 use crate::memory::{PAGE_SIZE, page_ceil, page_floor, user};
-use crate::mm::{Place, Protection, Space};
+use crate::mm::{Place, Protection, Space, Traits};
 
 /// Where movable programs are loaded, as Linux does without address randomisation.
 const PROGRAM_BASE: u64 = 0x5555_5555_4000;
@@ -44,7 +44,7 @@ pub(super) fn map(space: &Space, program: &Program, elf: &Elf, base: Base) -> Re
                 Protection::default(),
                 false,
                 None,
-                false,
+                Traits::default(),
             )?;
             space.unmap(room, len)?;
             room.next_multiple_of(elf.align) - start
@@ -93,7 +93,7 @@ fn map_segment(space: &Space, program: &Program, base: u64, segment: &Segment) -
             segment.protection,
             false,
             Some(object),
-            false,
+            Traits::default(),
         )?;
     }
     if end > mapped_to {
@@ -104,7 +104,7 @@ fn map_segment(space: &Space, program: &Program, base: u64, segment: &Segment) -
             segment.protection,
             false,
             None,
-            true,
+            Traits::HUGE,
         )?;
     }
     // What follows the file's bytes in its last page is zero, as far as there is such memory.

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::arch;
 use crate::errno::{Errno, Result};
 use crate::memory::{Frame, PAGE_SIZE, Page};
-use crate::mm::{Pages, Place, Protection, Space};
+use crate::mm::{Pages, Place, Protection, Space, Traits};
 use crate::sync::Mutex;
 
 /// The page, once a program has been loaded.
@@ -50,5 +50,12 @@ pub(super) fn map(space: &Space) -> Result<u64> {
     };
     let object = (object()? as Arc<dyn Pages>, 0);
     let place = Place::Hint(0);
-    space.map(place, PAGE_SIZE, protection, false, Some(object), false)
+    space.map(
+        place,
+        PAGE_SIZE,
+        protection,
+        false,
+        Some(object),
+        Traits::default(),
+    )
 }

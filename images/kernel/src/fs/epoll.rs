@@ -285,6 +285,10 @@ impl File for Epoll {
         }
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> Vec<u8> {
         b"anon_inode:[eventpoll]".to_vec()
     }

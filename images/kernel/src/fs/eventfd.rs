@@ -92,6 +92,10 @@ impl File for EventFd {
         Some(&self.changed)
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> Vec<u8> {
         b"anon_inode:[eventfd]".to_vec()
     }

@@ -72,6 +72,11 @@ pub trait File: Any + Send + Sync {
         true
     }
 
+    /// Whether seeking in it does nothing, although it has no position.
+    fn ignores_seeks(&self) -> bool {
+        false
+    }
+
     /// Its size.
     fn size(&self) -> u64 {
         0

@@ -23,6 +23,7 @@ pub mod erofs;
 pub mod eventfd;
 pub mod file;
 pub mod inode;
+pub mod inotify;
 pub mod location;
 pub mod lock;
 pub mod memfd;

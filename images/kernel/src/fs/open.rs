@@ -9,7 +9,7 @@ use super::location::Location;
 use super::open_file::OpenFile;
 use super::path::{Found, Walk};
 use super::stat::{Device, Kind};
-use super::{FsContext, permission, root};
+use super::{FsContext, inotify, permission, root};
 use crate::errno::{Errno, Result};
 use crate::task::{self, Credentials};
 
@@ -124,10 +124,15 @@ fn open_location(location: Location, how: How, who: &Credentials) -> Result<Arc<
     }
     root::complete(inode, None)?;
     let file = inode.clone().open(how.flags)?;
-    if how.has(linux::O_TRUNC) && inode.kind() == Kind::Regular {
+    let cuts = how.has(linux::O_TRUNC) && inode.kind() == Kind::Regular;
+    if cuts {
         inode.truncate(0)?;
     }
-    Ok(OpenFile::new(file, how.flags, Some(location)))
+    let file = OpenFile::opened(file, how.flags, location);
+    if cuts {
+        file.tell(linux::IN_MODIFY);
+    }
+    Ok(file)
 }
 
 fn open_path(found: Found, how: How) -> Result<Arc<OpenFile>> {
@@ -156,13 +161,14 @@ fn create(found: Found, how: How, context: &FsContext, who: &Credentials) -> Res
     permission::add(&*found.directory, who)?;
     let new = new_file(how, context, who);
     let inode = found.directory.clone().create(&found.name, &new)?;
+    inotify::entry(&*found.directory, &found.name, false, linux::IN_CREATE);
     // Whoever makes a file may use it, whatever its permissions are.
     let file = inode.clone().open(how.flags)?;
     let location = Location {
         inode,
         name: Some((found.directory, found.name)),
     };
-    Ok(OpenFile::new(file, how.flags, Some(location)))
+    Ok(OpenFile::opened(file, how.flags, location))
 }
 
 fn open_unnamed(
@@ -179,5 +185,5 @@ fn open_unnamed(
     let linkable = !how.has(linux::O_EXCL);
     let inode = directory.create_unnamed(&new_file(how, context, who), linkable)?;
     let file = inode.clone().open(how.flags)?;
-    Ok(OpenFile::new(file, how.flags, Some(Location::of(inode))))
+    Ok(OpenFile::opened(file, how.flags, Location::of(inode)))
 }

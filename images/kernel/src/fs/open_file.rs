@@ -12,10 +12,10 @@ use super::file::{DirEntry, Events, File};
 use super::location::Location;
 use super::owner::FileOwner;
 use super::stat::{Kind, Stat};
-use super::{lock, mount};
+use super::{inotify, lock, mount};
 use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
-use crate::memory::Page;
+use crate::memory::{PAGE_SIZE, Page};
 use crate::mm::Pages;
 use crate::sync::Mutex;
 use crate::task;
@@ -62,6 +62,27 @@ impl OpenFile {
             locks: AtomicBool::new(false),
             owner: Mutex::new(FileOwner::default()),
         })
+    }
+
+    /// As [`OpenFile::new`], for what a program has opened by a path: told to who watches.
+    #[must_use]
+    pub fn opened(file: Arc<dyn File>, flags: u32, location: Location) -> Arc<Self> {
+        let open = Self::new(file, flags, Some(location));
+        open.tell(linux::IN_OPEN);
+        open
+    }
+
+    /// Tells whoever watches it what has happened (IN_*).
+    pub fn tell(&self, event: u32) {
+        if let Some(location) = self.location.as_ref().filter(|_| !self.is_path()) {
+            inotify::file(location, event);
+        }
+    }
+
+    fn tell_moved(&self, event: u32, bytes: usize) {
+        if bytes > 0 {
+            self.tell(event);
+        }
     }
 
     /// What O_PATH opens.
@@ -225,6 +246,7 @@ impl OpenFile {
         let read = self.file.read(position, sink)?;
         self.position
             .store(position + read as u64, Ordering::Relaxed);
+        self.tell_moved(linux::IN_ACCESS, read);
         Ok(read)
     }
 
@@ -240,7 +262,9 @@ impl OpenFile {
         if !self.file.is_seekable() {
             return Err(Errno::ESPIPE);
         }
-        self.file.read(offset, sink)
+        let read = self.file.read(offset, sink)?;
+        self.tell_moved(linux::IN_ACCESS, read);
+        Ok(read)
     }
 
     /// Writes to where it stands, or to the end if it is open so.
@@ -271,6 +295,7 @@ impl OpenFile {
             position + written as u64
         };
         self.position.store(end, Ordering::Relaxed);
+        self.tell_moved(linux::IN_MODIFY, written);
         Ok(written)
     }
 
@@ -304,14 +329,14 @@ impl OpenFile {
         if !self.file.is_seekable() {
             return Err(Errno::ESPIPE);
         }
-        self.file.write(
-            if self.has(linux::O_APPEND) {
-                u64::MAX
-            } else {
-                offset
-            },
-            source,
-        )
+        let offset = if self.has(linux::O_APPEND) {
+            u64::MAX
+        } else {
+            offset
+        };
+        let written = self.file.write(offset, source)?;
+        self.tell_moved(linux::IN_MODIFY, written);
+        Ok(written)
     }
 
     /// Where it stands.
@@ -341,6 +366,7 @@ impl OpenFile {
             taken
         })?;
         self.set_position(position);
+        self.tell(linux::IN_ACCESS);
         Ok(())
     }
 
@@ -398,6 +424,11 @@ impl Pages for OpenFile {
         self.file.page(index, write)
     }
 
+    fn is_resident(&self, index: u64) -> bool {
+        let at = index.saturating_mul(PAGE_SIZE);
+        self.file.next(at, true) == Ok(at)
+    }
+
     fn name(&self) -> Vec<u8> {
         self.display()
     }
@@ -428,8 +459,17 @@ impl Pages for SharedMapping {
         self.file.page(index, write)
     }
 
+    fn is_resident(&self, index: u64) -> bool {
+        self.file.is_resident(index)
+    }
+
     fn may_be_written(&self) -> bool {
         self.writable
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        let mode = linux::FALLOC_FL_PUNCH_HOLE | linux::FALLOC_FL_KEEP_SIZE;
+        self.file.file.allocate(mode, offset, len)
     }
 
     fn name(&self) -> Vec<u8> {
@@ -451,6 +491,11 @@ impl Drop for SharedMapping {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        self.tell(if self.is_writable() {
+            linux::IN_CLOSE_WRITE
+        } else {
+            linux::IN_CLOSE_NOWRITE
+        });
         if self.locks.load(Ordering::Relaxed) {
             lock::release(lock::Owner::of_file(self), None);
         }

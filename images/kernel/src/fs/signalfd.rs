@@ -108,6 +108,10 @@ impl File for SignalFd {
         Some(&self.process.child_events)
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> Vec<u8> {
         b"anon_inode:[signalfd]".to_vec()
     }

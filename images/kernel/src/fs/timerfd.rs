@@ -150,6 +150,10 @@ impl File for TimerFd {
         state.armed + state.expired() + from_start.unwrap_or_default()
     }
 
+    fn ignores_seeks(&self) -> bool {
+        true
+    }
+
     fn name(&self) -> Vec<u8> {
         b"anon_inode:[timerfd]".to_vec()
     }

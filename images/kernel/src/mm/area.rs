@@ -74,6 +74,41 @@ pub enum Backing {
     Object(Arc<dyn Pages>, u64),
 }
 
+/// What a child gets of an area.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtFork {
+    /// A copy.
+    #[default]
+    Copy,
+    /// Zeros (MADV_WIPEONFORK).
+    Wipe,
+    /// Nothing (MADV_DONTFORK).
+    Skip,
+}
+
+/// What else is particular about an area.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traits {
+    /// Whether blocks of 2 MiB may be used.
+    pub huge: bool,
+    /// Whether it is locked in memory; nothing is ever swapped out, but locks are counted.
+    pub locked: bool,
+    /// Whether it grows downwards when what is below it is touched.
+    pub grows: bool,
+    /// What a child gets of it.
+    pub at_fork: AtFork,
+}
+
+impl Traits {
+    /// An area that may use blocks of 2 MiB.
+    pub const HUGE: Self = Self {
+        huge: true,
+        locked: false,
+        grows: false,
+        at_fork: AtFork::Copy,
+    };
+}
+
 /// An area. Its start is its key.
 #[derive(Clone)]
 pub struct Area {
@@ -85,8 +120,8 @@ pub struct Area {
     pub protection: Protection,
     /// Whether writes are seen by others who map the object.
     pub shared: bool,
-    /// Whether blocks of 2 MiB may be used.
-    pub huge: bool,
+    /// What else is particular about it.
+    pub traits: Traits,
     /// The zeros or the object.
     pub backing: Backing,
     /// What `/proc/self/maps` shows if there is no object: `[heap]`, `[stack]`.
@@ -100,6 +135,15 @@ impl Area {
         match &self.backing {
             Backing::Anonymous => 0,
             Backing::Object(_, offset) => (offset + (address - self.start)) / PAGE_SIZE,
+        }
+    }
+
+    /// Whether it maps an object, shared, that must not be written.
+    #[must_use]
+    pub fn is_unwritable(&self) -> bool {
+        match &self.backing {
+            Backing::Object(object, _) => self.shared && !object.may_be_written(),
+            Backing::Anonymous => false,
         }
     }
 
@@ -129,7 +173,7 @@ impl Area {
             && self.end == next.start
             && self.protection == next.protection
             && self.shared == next.shared
-            && self.huge == next.huge
+            && self.traits == next.traits
             && core::ptr::eq(self.label, next.label)
     }
 }

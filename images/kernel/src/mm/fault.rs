@@ -97,7 +97,7 @@ fn anonymous(tables: &mut Tables, area: &Area, address: u64) -> Result<(), Fault
     let rights = area.protection.rights();
     let block = address & !(HUGE_PAGE_SIZE - 1);
     let whole_block = block >= area.start && block + HUGE_PAGE_SIZE <= area.end;
-    if area.huge
+    if area.traits.huge
         && whole_block
         && tables.is_block_empty(address)
         && let Ok(frame) = Frame::huge_zeroed()

@@ -11,6 +11,7 @@ use crate::errno::{Errno, Result};
 use crate::memory::paging::{Flush, Tables};
 use crate::memory::user::Access;
 use crate::memory::{page_ceil, page_floor};
+use crate::task::limits;
 
 /// The lowest address that a program may map, as Linux's default `vm.mmap_min_addr`.
 pub(super) const LOWEST: u64 = 0x1_0000;
@@ -18,6 +19,8 @@ pub(super) const LOWEST: u64 = 0x1_0000;
 pub(super) const MMAP_TOP: u64 = 0x7fff_f000_0000;
 /// An anonymous area at least this large may use blocks of 2 MiB.
 pub(super) const HUGE_FROM: u64 = 4 << 20;
+/// What must stay free below an area that grows.
+const STACK_GAP: u64 = 1 << 20;
 /// Areas in one address space, as Linux's default `vm.max_map_count`.
 pub(super) const AREAS_MAX: usize = 65_530;
 
@@ -27,6 +30,8 @@ pub(super) struct Map {
     pub(super) areas: BTreeMap<u64, Area>,
     pub(super) brk: u64,
     pub(super) layout: Layout,
+    /// Whether what is mapped from now on is locked (MCL_FUTURE).
+    pub(super) lock_future: bool,
 }
 
 /// The end of a range that has to begin at a page.
@@ -195,14 +200,54 @@ impl Map {
         Ok(())
     }
 
-    /// Whether a part of a range maps an object, shared, that must not be written.
-    pub(super) fn has_unwritable(&self, start: u64, end: u64) -> bool {
-        let is_it = |area: &Area| match &area.backing {
-            Backing::Object(object, _) => area.shared && !object.may_be_written(),
-            Backing::Anonymous => false,
+    /// Runs `each` on the areas of a range, which begin and end with it, up to the first gap or
+    /// error.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM if there is a gap, and what `each` fails with.
+    pub(super) fn each_area(
+        &mut self,
+        start: u64,
+        end: u64,
+        mut each: impl FnMut(&mut Self, u64) -> Result<()>,
+    ) -> Result<()> {
+        self.split_at(start)?;
+        self.split_at(end)?;
+        let mut at = start;
+        while at < end {
+            let next = self.areas.get(&at).ok_or(Errno::ENOMEM)?.end;
+            each(self, at)?;
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// Bytes that are locked.
+    pub(super) fn locked(&self) -> u64 {
+        let locked = self.areas.values().filter(|area| area.traits.locked);
+        locked.map(|area| area.end - area.start).sum()
+    }
+
+    /// Lets the area above an address grow down to it, if there is one that does.
+    pub(super) fn grow_down(&mut self, address: u64) -> bool {
+        let start = page_floor(address);
+        let Some((&old, area)) = self.areas.range(address..).next() else {
+            return false;
         };
-        find(&self.areas, start).is_some_and(is_it)
-            || self.areas.range(start..end).any(|(_, area)| is_it(area))
+        let below = self.areas.range(..address).next_back();
+        let crowded = below.is_some_and(|(_, below)| {
+            let accessible = below.protection != Protection::default();
+            accessible && !below.traits.grows && start < below.end + STACK_GAP
+        });
+        if !area.traits.grows || area.end - start > limits::STACK || crowded || start < LOWEST {
+            return false;
+        }
+        if let Some(mut area) = self.areas.remove(&old) {
+            area.start = start;
+            self.areas.insert(start, area);
+        }
+        true
     }
 
     pub(super) fn protect_area(&mut self, start: u64, protection: Protection, flush: &mut Flush) {

@@ -1,12 +1,14 @@
 //! A program's memory: what is mapped where, and what happens when it is touched.
 
+mod advice;
 mod area;
 mod fault;
 mod map;
 mod pages;
 mod space;
+pub mod stale;
 
-pub use area::{Area, Backing, Protection};
+pub use area::{Area, AtFork, Backing, Protection, Traits};
 pub use fault::Fault;
 pub use pages::{AnonymousPages, Pages};
 pub use space::{Layout, Place, Space, WordKey};

@@ -3,8 +3,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::errno::Result;
-use crate::memory::{Frame, Page};
+use crate::errno::{Errno, Result};
+use crate::memory::{Frame, PAGE_SIZE, Page};
 use crate::sync::Mutex;
 
 /// Something with pages.
@@ -17,9 +17,23 @@ pub trait Pages: Send + Sync {
     /// EFAULT past the end (a program gets SIGBUS), ENOMEM.
     fn page(&self, index: u64, write: bool) -> Result<Page>;
 
+    /// Whether there is a page with this number, so that touching it brings in nothing new.
+    fn is_resident(&self, _index: u64) -> bool {
+        false
+    }
+
     /// Whether a shared mapping of it may be written, now or after mprotect(2).
     fn may_be_written(&self) -> bool {
         true
+    }
+
+    /// Makes a range of bytes zeros, for everybody (MADV_REMOVE).
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP if that cannot be, and what the file says.
+    fn punch(&self, _offset: u64, _len: u64) -> Result<()> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// What `/proc/self/maps` shows.
@@ -46,6 +60,24 @@ impl Pages for AnonymousPages {
         let frame = Frame::zeroed()?;
         frames.insert(index, frame.clone());
         Ok(Page::Ram(frame))
+    }
+
+    fn is_resident(&self, index: u64) -> bool {
+        self.frames.lock().contains_key(&index)
+    }
+
+    fn punch(&self, offset: u64, len: u64) -> Result<()> {
+        // They stay, as others map them.
+        let (first, last) = (offset / PAGE_SIZE, (offset + len) / PAGE_SIZE);
+        for frame in self
+            .frames
+            .lock()
+            .range(first..last)
+            .map(|(_, frame)| frame)
+        {
+            frame.zero(0, PAGE_SIZE as usize);
+        }
+        Ok(())
     }
 
     fn name(&self) -> Vec<u8> {

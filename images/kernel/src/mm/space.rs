@@ -6,9 +6,10 @@ use alloc::vec::Vec;
 
 use unicell_guest_abi::layout::{HUGE_PAGE_SIZE, PAGE_SIZE, USER_END};
 
-use super::area::{Area, Backing, Protection};
+use super::area::{Area, AtFork, Backing, Protection, Traits};
 use super::fault::{self, Fault};
 use super::map::{AREAS_MAX, HUGE_FROM, MMAP_TOP, Map, find, whole_pages};
+use super::stale::{self, Stale, Which};
 use super::{AnonymousPages, Pages};
 use crate::errno::{Errno, Result};
 use crate::memory::paging::{Flush, Tables};
@@ -39,13 +40,16 @@ pub struct Layout {
     pub environment: (u64, u64),
 }
 
+/// What the main thread's stack is called.
+const STACK: &str = "[stack]";
+
 /// A word of memory, for futexes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WordKey(u64, u64);
 
 /// A program's address space. Threads share it; so do a vfork's parent and child.
 pub struct Space {
-    inner: Mutex<Map>,
+    pub(super) inner: Mutex<Map>,
 }
 
 impl Space {
@@ -72,6 +76,7 @@ impl Space {
                 areas,
                 brk: 0,
                 layout,
+                lock_future: false,
             }),
         }
     }
@@ -87,13 +92,64 @@ impl Space {
     ///
     /// Why it cannot be touched so.
     pub fn fault(&self, address: u64, access: Access) -> Result<(), Fault> {
+        let result = self.resolve(address, access);
+        // A page that is written may have taken the place of another that others see.
+        stale::commit();
+        result
+    }
+
+    fn resolve(&self, address: u64, access: Access) -> Result<(), Fault> {
         let mut inner = self.inner.lock();
+        if find(&inner.areas, address).is_none() && !inner.grow_down(address) {
+            return Err(Fault::Unmapped);
+        }
         let Map { tables, areas, .. } = &mut *inner;
         let area = find(areas, address).ok_or(Fault::Unmapped)?;
         if !area.protection.permits(access) {
             return Err(Fault::Forbidden);
         }
         fault::resolve(tables, area, address, access)
+    }
+
+    /// Takes out pages that files no longer have.
+    pub(super) fn forget(&self, stale: &[Stale]) {
+        let mut inner = self.inner.lock();
+        let Map { tables, areas, .. } = &mut *inner;
+        let mut gone = Vec::new();
+        for area in areas.values() {
+            let Backing::Object(object, offset) = &area.backing else {
+                continue;
+            };
+            let file = object.identity();
+            for stale in stale.iter().filter(|stale| stale.file == file) {
+                let address = |index: u64| {
+                    (index * PAGE_SIZE)
+                        .checked_sub(*offset)
+                        .map(|at| area.start + at)
+                };
+                match stale.which {
+                    Which::Shown(index, shown) => {
+                        let at = address(index).filter(|at| *at < area.end);
+                        let entry = at.and_then(|at| Some((at, tables.entry(at)?)));
+                        gone.extend(
+                            entry
+                                .filter(|(_, entry)| entry.page().address() == shown)
+                                .map(|(at, _)| at),
+                        );
+                    }
+                    Which::From(index) => {
+                        let from = address(index).unwrap_or(area.start);
+                        tables.for_each(from, area.end, |at, _| gone.push(at));
+                    }
+                }
+            }
+        }
+        let mut flush = Flush::default();
+        for address in gone {
+            flush.add(address);
+            drop(tables.take(address));
+        }
+        flush.commit();
     }
 
     /// Maps `len` bytes (rounded up to pages) and returns where.
@@ -108,7 +164,7 @@ impl Space {
         protection: Protection,
         shared: bool,
         object: Option<(Arc<dyn Pages>, u64)>,
-        huge: bool,
+        mut traits: Traits,
     ) -> Result<u64> {
         let len = page_ceil(len).filter(|len| *len > 0).ok_or(Errno::ENOMEM)?;
         let backing = match object {
@@ -121,14 +177,15 @@ impl Space {
         if inner.areas.len() >= AREAS_MAX {
             return Err(Errno::ENOMEM);
         }
-        let huge = huge && len >= HUGE_FROM && matches!(backing, Backing::Anonymous);
+        traits.huge &= len >= HUGE_FROM && matches!(backing, Backing::Anonymous);
+        traits.locked |= inner.lock_future;
         let end = start + len;
         inner.insert(Area {
             start,
             end,
             protection,
             shared,
-            huge,
+            traits,
             backing,
             label: "",
         });
@@ -148,9 +205,9 @@ impl Space {
             end: top,
             protection: Protection::READ_WRITE,
             shared: false,
-            huge: false,
+            traits: Traits::default(),
             backing: Backing::Anonymous,
-            label: "[stack]",
+            label: STACK,
         });
         Ok(())
     }
@@ -181,32 +238,41 @@ impl Space {
         self.inner.lock().clear(address, end)
     }
 
-    /// Changes what is allowed in a range.
+    /// Changes what is allowed in a range; from the start of an area that grows downwards, if
+    /// `from_start`.
     ///
     /// # Errors
     ///
-    /// EINVAL, ENOMEM if a part is not mapped, EACCES if it may not be, as mprotect(2).
-    pub fn protect(&self, address: u64, len: u64, protection: Protection) -> Result<()> {
+    /// EINVAL, ENOMEM if a part is not mapped, EACCES if a part may not be written: what comes
+    /// before that part is changed, as by mprotect(2).
+    pub fn protect(
+        &self,
+        mut address: u64,
+        len: u64,
+        protection: Protection,
+        from_start: bool,
+    ) -> Result<()> {
         let end = whole_pages(address, len)?;
         let mut inner = self.inner.lock();
-        inner.require_mapped(address, end)?;
-        if protection.write && inner.has_unwritable(address, end) {
-            return Err(Errno::EACCES);
+        if from_start {
+            let area = find(&inner.areas, address).ok_or(Errno::ENOMEM)?;
+            if !area.traits.grows && area.label != STACK {
+                return Err(Errno::EINVAL);
+            }
+            address = area.start;
         }
-        inner.split_at(address)?;
-        inner.split_at(end)?;
-        let starts: Vec<u64> = inner
-            .areas
-            .range(address..end)
-            .map(|(start, _)| *start)
-            .collect();
         let mut flush = Flush::default();
-        for start in starts {
-            inner.protect_area(start, protection, &mut flush);
-        }
+        let result = inner.each_area(address, end, |map, start| {
+            let unwritable = map.areas.get(&start).is_some_and(Area::is_unwritable);
+            if protection.write && unwritable {
+                return Err(Errno::EACCES);
+            }
+            map.protect_area(start, protection, &mut flush);
+            Ok(())
+        });
         flush.commit();
         inner.merge_around(address, end);
-        Ok(())
+        result
     }
 
     /// Sets the end of the heap and returns it; a wish that cannot be granted changes nothing.
@@ -237,7 +303,7 @@ impl Space {
                 end: new_end,
                 protection: Protection::READ_WRITE,
                 shared: false,
-                huge: false,
+                traits: Traits::default(),
                 backing: Backing::Anonymous,
                 label: "[heap]",
             });
@@ -246,7 +312,7 @@ impl Space {
         wanted
     }
 
-    /// Moves or resizes a mapping, as mremap(2).
+    /// Moves or resizes a mapping, as mremap(2); with `keep`, the old one stays, without its pages.
     ///
     /// # Errors
     ///
@@ -257,6 +323,7 @@ impl Space {
         old_len: u64,
         new_len: u64,
         may_move: bool,
+        keep: bool,
         fixed: Option<u64>,
     ) -> Result<u64> {
         let (Some(old_len), Some(new_len)) = (page_ceil(old_len), page_ceil(new_len)) else {
@@ -276,7 +343,7 @@ impl Space {
             .checked_add(old_len)
             .filter(|end| *end <= area.end)
             .ok_or(Errno::EFAULT)?;
-        if fixed.is_none() && !second {
+        if fixed.is_none() && !second && !keep {
             if new_len <= old_len {
                 if new_len < old_len {
                     inner.clear(old + new_len, old_end)?;
@@ -287,12 +354,14 @@ impl Space {
                 return Ok(old);
             }
         }
-        if !may_move {
+        let accounted = area.protection.write && !area.shared;
+        if !may_move || accounted && self.is_too_much(new_len.saturating_sub(old_len)) {
             return Err(Errno::ENOMEM);
         }
         let place = fixed.map_or(Place::Hint(0), Place::Fixed);
         if let Some(target) = fixed
             && (!target.is_multiple_of(PAGE_SIZE)
+                || target.checked_add(new_len).is_none_or(|end| end > USER_END)
                 || target < old_end && old < target.saturating_add(new_len))
         {
             return Err(Errno::EINVAL);
@@ -305,23 +374,10 @@ impl Space {
             new,
             new_len,
         )?;
-        if !second {
+        if !second && !keep {
             inner.clear(old, old_end)?;
         }
         Ok(new)
-    }
-
-    /// Gives back the pages of a range: anonymous memory is zero afterwards, mapped objects are
-    /// read again.
-    ///
-    /// # Errors
-    ///
-    /// ENOMEM if a part is not mapped.
-    pub fn discard(&self, address: u64, len: u64) -> Result<()> {
-        let end = whole_pages(address, len)?;
-        let mut inner = self.inner.lock();
-        inner.require_mapped(address, end)?;
-        inner.drop_pages(address, end)
     }
 
     /// For each page of a range, whether it is in memory.
@@ -333,10 +389,16 @@ impl Space {
         let end = whole_pages(address, len)?;
         let inner = self.inner.lock();
         inner.require_mapped(address, end)?;
+        let is_resident = |page: u64| match find(&inner.areas, page) {
+            _ if inner.tables.entry(page).is_some() => true,
+            Some(area) => match &area.backing {
+                Backing::Object(object, _) => object.is_resident(area.page_index(page)),
+                Backing::Anonymous => false,
+            },
+            None => false,
+        };
         let pages = (address..end).step_by(PAGE_SIZE as usize);
-        Ok(pages
-            .map(|page| u8::from(inner.tables.entry(page).is_some()))
-            .collect())
+        Ok(pages.map(|page| u8::from(is_resident(page))).collect())
     }
 
     /// Checks that all of a range is mapped.
@@ -403,8 +465,12 @@ impl Space {
             areas,
             brk,
             layout,
+            ..
         } = &mut *inner;
         for area in areas.values() {
+            if area.traits.at_fork != AtFork::Copy {
+                continue;
+            }
             let mut entries = Vec::new();
             ours.for_each(area.start, area.end, |address, entry| {
                 entries.push((address, entry));
@@ -422,11 +488,18 @@ impl Space {
                 }
             }
         }
+        // Locks are not handed down.
+        let mut inherited = areas.clone();
+        inherited.retain(|_, area| {
+            area.traits.locked = false;
+            area.traits.at_fork != AtFork::Skip
+        });
         let copy = Map {
             tables,
-            areas: areas.clone(),
+            areas: inherited,
             brk: *brk,
             layout: *layout,
+            lock_future: false,
         };
         if narrowed {
             Flush::all().commit();

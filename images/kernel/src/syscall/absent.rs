@@ -31,7 +31,6 @@ names! {
     __NR_uselib "uselib";
     __NR_ustat "ustat";
     __NR_sysfs "sysfs";
-    __NR_munlockall "munlockall";
     __NR_vhangup "vhangup";
     __NR_modify_ldt "modify_ldt";
     __NR__sysctl "_sysctl";
@@ -85,13 +84,9 @@ names! {
     __NR_keyctl "keyctl";
     __NR_ioprio_set "ioprio_set";
     __NR_ioprio_get "ioprio_get";
-    __NR_inotify_init "inotify_init";
-    __NR_inotify_add_watch "inotify_add_watch";
-    __NR_inotify_rm_watch "inotify_rm_watch";
     __NR_migrate_pages "migrate_pages";
     __NR_unshare "unshare";
     __NR_move_pages "move_pages";
-    __NR_inotify_init1 "inotify_init1";
     __NR_perf_event_open "perf_event_open";
     __NR_fanotify_init "fanotify_init";
     __NR_fanotify_mark "fanotify_mark";

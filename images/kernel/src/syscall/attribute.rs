@@ -9,7 +9,7 @@ use super::{Address, Answer, Fd, Path};
 use crate::errno::{Errno, Result};
 use crate::fs::inode::{Change, FileSystem};
 use crate::fs::stat::Timestamp;
-use crate::fs::{Inode, Kind, Location, budget, mount, permission};
+use crate::fs::{Kind, Location, budget, inotify, mount, permission};
 use crate::memory::plain::zeroed;
 use crate::memory::user;
 use crate::task;
@@ -120,7 +120,8 @@ pub(super) fn changeable(fd: Fd) -> Result<Location> {
     usable_file(fd)?.location().cloned().ok_or(Errno::EPERM)
 }
 
-fn change_mode(inode: &dyn Inode, mode: u32) -> Answer {
+fn change_mode(location: &Location, mode: u32) -> Answer {
+    let inode = &*location.inode;
     if inode.kind() == Kind::Symlink {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -134,12 +135,13 @@ fn change_mode(inode: &dyn Inode, mode: u32) -> Answer {
         permissions: Some(permissions),
         ..Change::default()
     })?;
+    inotify::file(location, linux::IN_ATTRIB);
     Ok(0)
 }
 
 /// fchmod(2).
 pub fn fchmod(fd: Fd, mode: u32) -> Answer {
-    change_mode(&*changeable(fd)?.inode, mode)
+    change_mode(&changeable(fd)?, mode)
 }
 
 /// fchmodat2(2).
@@ -154,7 +156,7 @@ pub fn fchmodat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
         flags,
         flags & linux::AT_SYMLINK_NOFOLLOW == 0,
     )?;
-    change_mode(&*location.inode, mode)
+    change_mode(&location, mode)
 }
 
 /// fchmodat(2).
@@ -167,7 +169,8 @@ pub fn chmod(path: Path, mode: u32) -> Answer {
     fchmodat2(HERE, path, mode, 0)
 }
 
-fn change_owner(inode: &dyn Inode, uid: u32, gid: u32) -> Answer {
+fn change_owner(location: &Location, uid: u32, gid: u32) -> Answer {
+    let inode = &*location.inode;
     let who = task::process().credentials();
     let stat = inode.stat();
     let uid = (uid != u32::MAX).then_some(uid);
@@ -191,12 +194,13 @@ fn change_owner(inode: &dyn Inode, uid: u32, gid: u32) -> Answer {
         gid,
         ..Change::default()
     })?;
+    inotify::file(location, linux::IN_ATTRIB);
     Ok(0)
 }
 
 /// fchown(2).
 pub fn fchown(fd: Fd, uid: u32, gid: u32) -> Answer {
-    change_owner(&*changeable(fd)?.inode, uid, gid)
+    change_owner(&changeable(fd)?, uid, gid)
 }
 
 /// fchownat(2).
@@ -211,7 +215,7 @@ pub fn fchownat(directory: Fd, path: Path, uid: u32, gid: u32, flags: u32) -> An
         flags,
         flags & linux::AT_SYMLINK_NOFOLLOW == 0,
     )?;
-    change_owner(&*location.inode, uid, gid)
+    change_owner(&location, uid, gid)
 }
 
 /// chown(2).
@@ -279,7 +283,8 @@ fn read_old_moments(times: Address) -> Result<[Moment; 2]> {
     Ok([read(0)?, read(1)?])
 }
 
-fn set_times(inode: &dyn Inode, [atime, mtime]: [Moment; 2]) -> Answer {
+fn set_times(location: &Location, [atime, mtime]: [Moment; 2]) -> Answer {
+    let inode = &*location.inode;
     let who = task::process().credentials();
     if permission::own(inode, &who).is_err() {
         // Whoever may write may say that it was now.
@@ -294,6 +299,13 @@ fn set_times(inode: &dyn Inode, [atime, mtime]: [Moment; 2]) -> Answer {
         mtime,
         ..Change::default()
     })?;
+    // One time alone looks like what changes it.
+    let event = match (atime, mtime) {
+        (Some(_), None) => linux::IN_ACCESS,
+        (None, Some(_)) => linux::IN_MODIFY,
+        _ => linux::IN_ATTRIB,
+    };
+    inotify::file(location, event);
     Ok(0)
 }
 
@@ -310,7 +322,7 @@ pub fn utimensat(directory: Fd, path: Path, times: Address, flags: u32) -> Answe
         if flags & linux::AT_SYMLINK_NOFOLLOW != 0 {
             return Err(Errno::EINVAL);
         }
-        return set_times(&*changeable(directory)?.inode, moments);
+        return set_times(&changeable(directory)?, moments);
     }
     let path = lookup::path(path)?;
     let location = find(
@@ -319,17 +331,17 @@ pub fn utimensat(directory: Fd, path: Path, times: Address, flags: u32) -> Answe
         flags,
         flags & linux::AT_SYMLINK_NOFOLLOW == 0,
     )?;
-    set_times(&*location.inode, moments)
+    set_times(&location, moments)
 }
 
 /// futimesat(2).
 pub fn futimesat(directory: Fd, path: Path, times: Address) -> Answer {
     let moments = read_old_moments(times)?;
     if path.0 == 0 && directory != HERE {
-        return set_times(&*changeable(directory)?.inode, moments);
+        return set_times(&changeable(directory)?, moments);
     }
     let location = find(directory, &lookup::path(path)?, 0, true)?;
-    set_times(&*location.inode, moments)
+    set_times(&location, moments)
 }
 
 /// utimes(2).
@@ -346,7 +358,7 @@ pub fn utime(path: Path, times: Address) -> Answer {
         seconds.map(|seconds| Moment::At(Timestamp { seconds, nanos: 0 }))
     };
     let location = find(HERE, &lookup::path(path)?, 0, true)?;
-    set_times(&*location.inode, moments)
+    set_times(&location, moments)
 }
 
 /// truncate(2).
@@ -363,6 +375,7 @@ pub fn truncate(path: Path, size: i64) -> Answer {
     if stat.kind() != Kind::Regular || stat.size != size {
         location.inode.truncate(size)?;
     }
+    inotify::file(&location, linux::IN_MODIFY);
     Ok(0)
 }
 

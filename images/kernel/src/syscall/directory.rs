@@ -1,5 +1,6 @@
 //! Directories: reading them, and making, moving and removing what is in them.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
@@ -11,7 +12,7 @@ use crate::fs::file::DirEntry;
 use crate::fs::inode::{New, Replace};
 use crate::fs::path::{Found, Last, PATH_MAX};
 use crate::fs::stat::Device;
-use crate::fs::{Kind, Location, mount, permission};
+use crate::fs::{Inode, Kind, Location, inotify, mount, permission};
 use crate::io::Sink;
 use crate::memory::user;
 use crate::task;
@@ -121,7 +122,14 @@ fn make(directory: Fd, path: Path, kind: Kind, mode: u32, rdev: Device, target: 
         rdev,
         target,
     };
-    found.directory.create(&found.name, &new)?;
+    found.directory.clone().create(&found.name, &new)?;
+    let is_directory = kind == Kind::Directory;
+    inotify::entry(
+        &*found.directory,
+        &found.name,
+        is_directory,
+        linux::IN_CREATE,
+    );
     Ok(0)
 }
 
@@ -216,7 +224,12 @@ pub fn linkat(old_directory: Fd, old: Path, new_directory: Fd, new: Path, flags:
     let who = task::process().credentials();
     permission::link(&*old.inode, &who)?;
     permission::add(&*found.directory, &who)?;
-    found.directory.link(&found.name, old.inode)?;
+    found
+        .directory
+        .clone()
+        .link(&found.name, old.inode.clone())?;
+    inotify::inode(&*old.inode, linux::IN_ATTRIB);
+    inotify::entry(&*found.directory, &found.name, false, linux::IN_CREATE);
     Ok(0)
 }
 
@@ -259,7 +272,16 @@ pub fn unlinkat(directory: Fd, path: Path, flags: u32) -> Answer {
     if !is_directory && path.ends_with(b"/") && location.inode.kind() != Kind::Directory {
         return Err(Errno::ENOTDIR);
     }
-    found.directory.unlink(&found.name, is_directory)?;
+    found.directory.clone().unlink(&found.name, is_directory)?;
+    if !is_directory {
+        inotify::inode(&*location.inode, linux::IN_ATTRIB);
+    }
+    inotify::entry(
+        &*found.directory,
+        &found.name,
+        is_directory,
+        linux::IN_DELETE,
+    );
     Ok(0)
 }
 
@@ -305,13 +327,36 @@ pub fn renameat2(old_directory: Fd, old: Path, new_directory: Fd, new: Path, fla
         return Err(Errno::ENOTDIR);
     }
     permission::add(&*new.directory, &task::process().credentials())?;
-    let new = if new.location.is_some() {
-        removable(new)?.0
+    let (new, replaced) = if new.location.is_some() {
+        let (new, replaced) = removable(new)?;
+        (new, Some(replaced.inode))
     } else {
-        new
+        (new, None)
     };
+    let same_file = |other: &Arc<dyn Inode>| other.identity() == location.inode.identity();
+    if replaced.as_ref().is_some_and(same_file) && replace == Replace::Yes {
+        // Two names of one file both stay.
+        return Ok(0);
+    }
     old.directory
-        .rename(&old.name, new.directory, &new.name, replace)?;
+        .clone()
+        .rename(&old.name, new.directory.clone(), &new.name, replace)?;
+    let from = (&*old.directory, &*old.name);
+    let to = (&*new.directory, &*new.name);
+    inotify::moved(from, to, is_directory);
+    match replaced {
+        Some(other) if replace == Replace::Exchange => {
+            inotify::inode(&*location.inode, linux::IN_MOVE_SELF);
+            inotify::moved(to, from, other.kind() == Kind::Directory);
+            inotify::inode(&*other, linux::IN_MOVE_SELF);
+        }
+        other => {
+            if let Some(other) = &other {
+                inotify::inode(&**other, linux::IN_ATTRIB);
+            }
+            inotify::inode(&*location.inode, linux::IN_MOVE_SELF);
+        }
+    }
     Ok(0)
 }
 

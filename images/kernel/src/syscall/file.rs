@@ -171,6 +171,9 @@ pub fn lseek(fd: Fd, offset: i64, whence: u32) -> Answer {
     if whence > linux::SEEK_HOLE {
         return Err(Errno::EINVAL);
     }
+    if file.file().ignores_seeks() {
+        return Ok(0);
+    }
     if !file.file().is_seekable() {
         return Err(Errno::ESPIPE);
     }
@@ -210,6 +213,7 @@ pub fn ftruncate(fd: Fd, size: i64) -> Answer {
         return Err(Errno::EINVAL);
     }
     file.file().truncate(size)?;
+    file.tell(linux::IN_MODIFY);
     Ok(0)
 }
 
@@ -223,6 +227,7 @@ pub fn fallocate(fd: Fd, mode: u32, at: i64, len: i64) -> Answer {
         return Err(Errno::ESPIPE);
     }
     file.file().allocate(mode, at as u64, len as u64)?;
+    file.tell(linux::IN_MODIFY);
     Ok(0)
 }
 

@@ -3,10 +3,27 @@
 use linux_raw_sys::general as linux;
 
 use super::{Address, Answer, Fd};
-use crate::errno::Errno;
-use crate::memory::{PAGE_SIZE, user};
-use crate::mm::{Place, Protection};
+use crate::errno::{Errno, Result};
+use crate::memory::{PAGE_SIZE, page_ceil, page_floor, user};
+use crate::mm::{Place, Protection, Traits};
 use crate::task;
+
+/// Flags that MAP_SHARED_VALIDATE knows of ordinary files (LEGACY_MAP_MASK in `linux/mman.h`).
+const MAP_KNOWN: u32 = linux::MAP_FIXED
+    | linux::MAP_ANONYMOUS
+    | linux::MAP_DENYWRITE
+    | linux::MAP_EXECUTABLE
+    | linux::MAP_GROWSDOWN
+    | linux::MAP_LOCKED
+    | linux::MAP_NORESERVE
+    | linux::MAP_POPULATE
+    | linux::MAP_NONBLOCK
+    | linux::MAP_STACK
+    | linux::MAP_HUGETLB
+    | linux::MAP_HUGE_2MB
+    | linux::MAP_HUGE_1GB
+    | linux::MAP_32BIT
+    | linux::MAP_FIXED_NOREPLACE;
 
 /// mmap(2).
 pub fn mmap(
@@ -38,18 +55,36 @@ pub fn mmap(
         None
     } else {
         let file = process.files().get(fd.0)?;
+        if offset.saturating_add(len as u64) > i64::MAX as u64 {
+            return Err(Errno::EOVERFLOW);
+        }
+        let known = MAP_KNOWN | linux::MAP_TYPE;
+        if flags & linux::MAP_TYPE == linux::MAP_SHARED_VALIDATE && flags & !known != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
         Some((file.map(shared, protection.write)?, offset))
     };
     // What is reserved for stacks or sparsely used gets small pages.
     let sparse = linux::MAP_STACK | linux::MAP_NORESERVE | linux::MAP_GROWSDOWN;
-    let huge = flags & sparse == 0 && protection.write;
+    let traits = Traits {
+        huge: flags & sparse == 0 && protection.write,
+        locked: flags & linux::MAP_LOCKED != 0,
+        grows: flags & linux::MAP_GROWSDOWN != 0 && object.is_none() && !shared,
+        ..Traits::default()
+    };
     let reserved = flags & linux::MAP_NORESERVE == 0 && protection.write && object.is_none();
     let space = process.space();
     if reserved && space.is_too_much(len as u64) {
         return Err(Errno::ENOMEM);
     }
-    let start = space.map(place, len as u64, protection, shared, object, huge)?;
-    if flags & linux::MAP_POPULATE != 0 {
+    if traits.locked {
+        let limit = may_lock()?;
+        if space.locked().saturating_add(len as u64) > limit {
+            return Err(Errno::EAGAIN);
+        }
+    }
+    let start = space.map(place, len as u64, protection, shared, object, traits)?;
+    if flags & (linux::MAP_POPULATE | linux::MAP_LOCKED) != 0 {
         let access = if protection.write {
             user::Access::Write
         } else {
@@ -69,29 +104,35 @@ pub fn munmap(address: Address, len: usize) -> Answer {
 
 /// mprotect(2).
 pub fn mprotect(address: Address, len: usize, protection: u32) -> Answer {
-    if !address.0.is_multiple_of(PAGE_SIZE) {
+    let down = linux::PROT_GROWSDOWN;
+    let known = linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC | linux::PROT_SEM;
+    // Nothing grows upwards here.
+    if !address.0.is_multiple_of(PAGE_SIZE) || protection & !(known | down) != 0 {
         return Err(Errno::EINVAL);
     }
     if len > 0 {
+        let from_start = protection & down != 0;
         let protection = Protection::from_bits(protection);
         task::process()
             .space()
-            .protect(address.0, len as u64, protection)?;
+            .protect(address.0, len as u64, protection, from_start)?;
     }
     Ok(0)
 }
 
 /// mremap(2).
 pub fn mremap(old: Address, old_len: usize, new_len: usize, flags: u32, new: Address) -> Answer {
-    let known = linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED;
+    let known = linux::MREMAP_MAYMOVE | linux::MREMAP_FIXED | linux::MREMAP_DONTUNMAP;
     let may_move = flags & linux::MREMAP_MAYMOVE != 0;
+    let keep = flags & linux::MREMAP_DONTUNMAP != 0;
     let fixed = (flags & linux::MREMAP_FIXED != 0).then_some(new.0);
-    if flags & !known != 0 || fixed.is_some() && !may_move {
+    if flags & !known != 0 || (fixed.is_some() || keep) && !may_move || keep && old_len != new_len {
         return Err(Errno::EINVAL);
     }
+    let (old_len, new_len) = (old_len as u64, new_len as u64);
     task::process()
         .space()
-        .remap(old.0, old_len as u64, new_len as u64, may_move, fixed)
+        .remap(old.0, old_len, new_len, may_move, keep, fixed)
 }
 
 /// brk(2), which never fails: it tells where the heap ends.
@@ -99,33 +140,27 @@ pub fn brk(address: Address) -> Answer {
     Ok(task::process().space().set_brk(address.0))
 }
 
+/// The end of a range of whole pages, which may be more than there are.
+fn end_of_pages(start: u64, len: usize) -> Result<u64> {
+    let end = start.checked_add(len as u64).and_then(page_ceil);
+    end.ok_or(Errno::EINVAL)
+}
+
 /// madvise(2).
 pub fn madvise(address: Address, len: usize, advice: u32) -> Answer {
-    let space = task::process().space();
-    match advice {
-        linux::MADV_DONTNEED | linux::MADV_FREE => space.discard(address.0, len as u64)?,
-        linux::MADV_NORMAL
-        | linux::MADV_RANDOM
-        | linux::MADV_SEQUENTIAL
-        | linux::MADV_WILLNEED
-        | linux::MADV_DONTFORK
-        | linux::MADV_DOFORK
-        | linux::MADV_HUGEPAGE
-        | linux::MADV_NOHUGEPAGE
-        | linux::MADV_DONTDUMP
-        | linux::MADV_DODUMP
-        | linux::MADV_MERGEABLE
-        | linux::MADV_UNMERGEABLE
-        | linux::MADV_COLD
-        | linux::MADV_PAGEOUT => space.check_mapped(address.0, len as u64)?,
-        linux::MADV_POPULATE_READ => {
-            user::make_present(address.0, len, user::Access::Read)?;
-        }
-        linux::MADV_POPULATE_WRITE => {
-            user::make_present(address.0, len, user::Access::Write)?;
-        }
-        _ => return Err(Errno::EINVAL),
+    if !address.0.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
     }
+    let end = end_of_pages(address.0, len)?;
+    let access = match advice {
+        linux::MADV_POPULATE_READ => user::Access::Read,
+        linux::MADV_POPULATE_WRITE => user::Access::Write,
+        _ => {
+            task::process().space().advise(address.0, end, advice)?;
+            return Ok(0);
+        }
+    };
+    user::make_present(address.0, len, access)?;
     Ok(0)
 }
 
@@ -136,9 +171,12 @@ pub fn msync(address: Address, len: usize, flags: u32) -> Answer {
     if flags & !known != 0 || flags & both == both {
         return Err(Errno::EINVAL);
     }
-    task::process()
-        .space()
-        .check_mapped(address.0, len as u64)?;
+    let space = task::process().space();
+    space.check_mapped(address.0, len as u64)?;
+    let end = address.0.saturating_add(len as u64);
+    if flags & linux::MS_INVALIDATE != 0 && space.has_locked(address.0, end) {
+        return Err(Errno::EBUSY);
+    }
     Ok(0)
 }
 
@@ -149,21 +187,74 @@ pub fn mincore(address: Address, len: usize, into: Address) -> Answer {
     Ok(0)
 }
 
-/// mlock(2), munlock(2): nothing is ever swapped out.
+/// How many bytes the program may lock.
+fn may_lock() -> Result<u64> {
+    let process = task::process();
+    if process.credentials().is_root() {
+        return Ok(u64::MAX);
+    }
+    let limit = process.limits.lock().get(linux::RLIMIT_MEMLOCK as usize);
+    match limit.map_or(0, |(soft, _)| soft) {
+        0 => Err(Errno::EPERM),
+        limit => Ok(limit),
+    }
+}
+
+/// The whole pages of a range. What wraps around is nothing, as in Linux.
+fn lock_range(address: Address, len: usize) -> Result<(u64, u64)> {
+    let start = page_floor(address.0);
+    let len = (len as u64).wrapping_add(address.0 - start);
+    let len = page_ceil(len).unwrap_or(0);
+    let end = start.checked_add(len).ok_or(Errno::EINVAL)?;
+    Ok((start, end))
+}
+
+/// mlock(2): nothing is ever swapped out, so that it is about limits and presence.
 pub fn mlock(address: Address, len: usize) -> Answer {
-    let start = address.0 & !(PAGE_SIZE - 1);
-    let end = address.0.checked_add(len as u64).ok_or(Errno::EINVAL)?;
-    task::process().space().check_mapped(start, end - start)?;
-    Ok(0)
+    mlock2(address, len, 0)
 }
 
 /// mlock2(2).
-pub fn mlock2(address: Address, len: usize, _: u32) -> Answer {
-    mlock(address, len)
+pub fn mlock2(address: Address, len: usize, flags: u32) -> Answer {
+    if flags & !linux::MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let limit = may_lock()?;
+    let (start, end) = lock_range(address, len)?;
+    let space = task::process().space();
+    space.set_locked(start, end, true, limit)?;
+    if flags & linux::MLOCK_ONFAULT == 0 {
+        // What permits nothing is locked all the same.
+        let _ = user::make_present(start, (end - start) as usize, user::Access::Read);
+    }
+    Ok(0)
 }
 
-/// mlockall(2), munlockall(2).
-pub fn mlockall(_: u32) -> Answer {
+/// munlock(2).
+pub fn munlock(address: Address, len: usize) -> Answer {
+    let (start, end) = lock_range(address, len)?;
+    let space = task::process().space();
+    space.set_locked(start, end, false, u64::MAX)?;
+    Ok(0)
+}
+
+/// mlockall(2).
+pub fn mlockall(flags: u32) -> Answer {
+    let known = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
+    if flags == 0 || flags & !known != 0 || flags == linux::MCL_ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    let now = (flags & linux::MCL_CURRENT != 0).then_some(true);
+    let (future, limit) = (flags & linux::MCL_FUTURE != 0, may_lock()?);
+    let space = task::process().space();
+    space.set_all_locked(now, future, limit)?;
+    Ok(0)
+}
+
+/// munlockall(2).
+pub fn munlockall() -> Answer {
+    let space = task::process().space();
+    space.set_all_locked(Some(false), false, u64::MAX)?;
     Ok(0)
 }
 

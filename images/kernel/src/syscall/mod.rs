@@ -15,6 +15,7 @@ pub mod exec;
 pub mod file;
 pub mod futex;
 pub mod identity;
+pub mod inotify;
 pub mod memory;
 pub mod message;
 pub mod mount;

@@ -5,8 +5,9 @@ use linux_raw_sys::general as nr;
 use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
-    attribute, descriptor, directory, event, exec, file, futex, identity, memory, message, mount,
-    open, pipe, poll, process, scheduling, signal, socket, system, thread, time, timer, xattr,
+    attribute, descriptor, directory, event, exec, file, futex, identity, inotify, memory, message,
+    mount, open, pipe, poll, process, scheduling, signal, socket, system, thread, time, timer,
+    xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -67,9 +68,10 @@ calls! {
     __NR_msync "msync" memory::msync(Address, usize, u32);
     __NR_mincore "mincore" memory::mincore(Address, usize, Address);
     __NR_mlock "mlock" memory::mlock(Address, usize);
-    __NR_munlock "munlock" memory::mlock(Address, usize);
+    __NR_munlock "munlock" memory::munlock(Address, usize);
     __NR_mlock2 "mlock2" memory::mlock2(Address, usize, u32);
     __NR_mlockall "mlockall" memory::mlockall(u32);
+    __NR_munlockall "munlockall" memory::munlockall();
     __NR_membarrier "membarrier" memory::membarrier(u32, u32);
 
     // Threads and processes.
@@ -305,6 +307,10 @@ calls! {
     __NR_timerfd_gettime "timerfd_gettime" event::timerfd_gettime(Fd, Address);
     __NR_signalfd "signalfd" event::signalfd(i32, Address, usize);
     __NR_signalfd4 "signalfd4" event::signalfd4(i32, Address, usize, u32);
+    __NR_inotify_init "inotify_init" inotify::inotify_init();
+    __NR_inotify_init1 "inotify_init1" inotify::inotify_init1(u32);
+    __NR_inotify_add_watch "inotify_add_watch" inotify::inotify_add_watch(Fd, Path, u32);
+    __NR_inotify_rm_watch "inotify_rm_watch" inotify::inotify_rm_watch(Fd, i32);
     __NR_pidfd_open "pidfd_open" event::pidfd_open(i32, u32);
     __NR_pidfd_getfd "pidfd_getfd" event::pidfd_getfd(Fd, i32, u32);
     __NR_pidfd_send_signal "pidfd_send_signal" signal::pidfd_send_signal(Fd, u32, Address, u32);

@@ -9,7 +9,7 @@ use super::attribute::changeable;
 use super::lookup::{self, HERE, find, usable_file};
 use super::{Address, Answer, Fd, Path};
 use crate::errno::{Errno, Result};
-use crate::fs::{Inode, Kind, anonymous, permission};
+use crate::fs::{Inode, Kind, Location, anonymous, inotify, permission};
 use crate::memory::user;
 use crate::task;
 
@@ -46,7 +46,8 @@ fn check_xattr_kind(name: &[u8], inode: &dyn Inode) -> Result<()> {
     }
 }
 
-fn set_xattr(inode: &dyn Inode, name: Path, value: Address, size: usize, flags: u32) -> Answer {
+fn set_xattr(location: &Location, name: Path, value: Address, size: usize, flags: u32) -> Answer {
+    let inode = &*location.inode;
     if flags & !(linux::XATTR_CREATE | linux::XATTR_REPLACE) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -70,6 +71,7 @@ fn set_xattr(inode: &dyn Inode, name: Path, value: Address, size: usize, flags: 
         return Err(Errno::ENODATA);
     }
     inode.set_xattr(&name, Some(&bytes))?;
+    inotify::file(location, linux::IN_ATTRIB);
     Ok(0)
 }
 
@@ -87,18 +89,18 @@ fn may_change_xattr(name: &[u8], inode: &dyn Inode) -> Result<()> {
 /// setxattr(2).
 pub fn setxattr(path: Path, name: Path, value: Address, size: usize, flags: u32) -> Answer {
     let location = find(HERE, &lookup::path(path)?, 0, true)?;
-    set_xattr(&*location.inode, name, value, size, flags)
+    set_xattr(&location, name, value, size, flags)
 }
 
 /// lsetxattr(2).
 pub fn lsetxattr(path: Path, name: Path, value: Address, size: usize, flags: u32) -> Answer {
     let location = find(HERE, &lookup::path(path)?, 0, false)?;
-    set_xattr(&*location.inode, name, value, size, flags)
+    set_xattr(&location, name, value, size, flags)
 }
 
 /// fsetxattr(2).
 pub fn fsetxattr(fd: Fd, name: Path, value: Address, size: usize, flags: u32) -> Answer {
-    set_xattr(&*changeable(fd)?.inode, name, value, size, flags)
+    set_xattr(&changeable(fd)?, name, value, size, flags)
 }
 
 /// Gives bytes to a program that may only ask how many there are.
@@ -183,25 +185,27 @@ pub fn flistxattr(fd: Fd, into: Address, size: usize) -> Answer {
     list_xattrs(&*anonymous::location(&file).inode, into, size)
 }
 
-fn remove_xattr(inode: &dyn Inode, name: Path) -> Answer {
+fn remove_xattr(location: &Location, name: Path) -> Answer {
+    let inode = &*location.inode;
     let name = xattr_name(name)?;
     check_xattr_kind(&name, inode)?;
     may_change_xattr(&name, inode)?;
     inode.set_xattr(&name, None)?;
+    inotify::file(location, linux::IN_ATTRIB);
     Ok(0)
 }
 
 /// removexattr(2).
 pub fn removexattr(path: Path, name: Path) -> Answer {
-    remove_xattr(&*find(HERE, &lookup::path(path)?, 0, true)?.inode, name)
+    remove_xattr(&find(HERE, &lookup::path(path)?, 0, true)?, name)
 }
 
 /// lremovexattr(2).
 pub fn lremovexattr(path: Path, name: Path) -> Answer {
-    remove_xattr(&*find(HERE, &lookup::path(path)?, 0, false)?.inode, name)
+    remove_xattr(&find(HERE, &lookup::path(path)?, 0, false)?, name)
 }
 
 /// fremovexattr(2).
 pub fn fremovexattr(fd: Fd, name: Path) -> Answer {
-    remove_xattr(&*changeable(fd)?.inode, name)
+    remove_xattr(&changeable(fd)?, name)
 }

@@ -56,6 +56,7 @@ int main(void) {
     call(setxattr, "of a file of the box", "/data/short", "user.one", "box", 3L, 0);
     call(lsetxattr, "of a link itself", "link", "user.x", "x", 1L, 0);
     call(lsetxattr, "of a link itself, trusted", "link", "trusted.x", "x", 1L, 0);
+    call(lsetxattr, "of nothing", "absent", "user.x", "x", 1L, 0);
     call(lsetxattr, "of a file", "f", "user.three", "333", 3L, 0);
     call(fsetxattr, "of a descriptor", fd, "user.four", "4444", 4L, 0);
     call(fsetxattr, "of no descriptor", 999, "user.four", "4444", 4L, 0);

@@ -1,6 +1,7 @@
 //! The content of a regular file: pages in memory over what the image has.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 
@@ -46,6 +47,8 @@ pub(super) struct Data {
     pub(super) seals: u32,
     /// Shared mappings through which it can be written.
     pub(super) writable_mappings: usize,
+    /// Whether a page of it was ever mapped.
+    mapped: bool,
 }
 
 impl Data {
@@ -60,6 +63,7 @@ impl Data {
             frames: 0,
             seals,
             writable_mappings: 0,
+            mapped: false,
         }
     }
 
@@ -117,6 +121,7 @@ impl Data {
         if index >= self.size.div_ceil(PAGE_SIZE) {
             return Err(Errno::EFAULT);
         }
+        self.mapped = true;
         if !write
             && !self.pages.contains_key(&index)
             && let Some(lower) = lower
@@ -125,6 +130,21 @@ impl Data {
             return Ok(page);
         }
         self.frame(lower, index, false).map(Page::Ram)
+    }
+
+    /// Whether mappings may show pages of it.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.mapped
+    }
+
+    /// The page that mappings may show now, and that they must not when it is replaced.
+    pub(super) fn shown(&self, lower: Option<Lower<'_>>, index: u64) -> Option<Page> {
+        match (self.pages.get(&index), lower) {
+            _ if !self.mapped => None,
+            (Some(Own::Written(frame)), _) => Some(Page::Ram(frame.clone())),
+            (None, Some(lower)) => self.image_page(lower, index * PAGE_SIZE).ok().flatten(),
+            _ => None,
+        }
     }
 
     /// The page of the image with the content at an offset, if it has exactly that.
@@ -217,7 +237,14 @@ impl Data {
     }
 
     /// Makes a range read as zeros; whole pages of it are given back.
-    pub(super) fn punch(&mut self, lower: Option<Lower<'_>>, start: u64, end: u64) -> Result<()> {
+    /// Returns the pages that mappings must no longer show.
+    pub(super) fn punch(
+        &mut self,
+        lower: Option<Lower<'_>>,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<(u64, Page)>> {
+        let mut shown = Vec::new();
         let mut at = start;
         while at < end {
             let (index, within) = (at / PAGE_SIZE, at % PAGE_SIZE);
@@ -230,6 +257,10 @@ impl Data {
                 };
                 at = next * PAGE_SIZE;
                 continue;
+            }
+            if let Some(page) = self.shown(lower, index) {
+                let stays = len < PAGE_SIZE && matches!(page, Page::Ram(_));
+                shown.extend((!stays).then_some((index, page)));
             }
             if len < PAGE_SIZE {
                 if !matches!(self.pages.get(&index), Some(Own::Reserved(_))) {
@@ -245,7 +276,7 @@ impl Data {
             }
             at += len;
         }
-        Ok(())
+        Ok(shown)
     }
 
     /// Makes sure that writing a range will not lack memory.

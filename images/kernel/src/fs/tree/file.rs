@@ -1,6 +1,7 @@
 //! A node that is open: reading and writing content, listing a directory.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 
@@ -12,7 +13,8 @@ use crate::fs::inode::Inode;
 use crate::fs::stat::{Kind, Stat, Timestamp};
 use crate::fs::{copy, permission};
 use crate::io::{Sink, Source};
-use crate::memory::{PAGE_SIZE, Page};
+use crate::memory::{Frame, PAGE_SIZE, Page};
+use crate::mm::stale;
 use crate::task;
 
 /// One past the last byte that a file can have.
@@ -57,14 +59,47 @@ impl Node {
             return Err(Errno::EPERM);
         }
         self.content_changed();
-        self.data(|data| data.resize(size))
+        let last = size / PAGE_SIZE;
+        let (mapped, shown) = self.data(|data| {
+            let shown = data.shown(self.lower(), last);
+            data.resize(size);
+            (data.is_mapped(), shown)
+        })?;
+        if mapped && size < old {
+            stale::cut(self.mapped_identity(), size.div_ceil(PAGE_SIZE));
+            // What follows the new end in its page reads as zeros from now on.
+            if let Some(page @ Page::Image(_)) = &shown {
+                stale::replaced(self.mapped_identity(), last, page);
+            }
+            stale::commit();
+        }
+        Ok(())
+    }
+
+    /// As [`crate::mm::Pages::identity`] has it.
+    fn mapped_identity(&self) -> (u64, u64) {
+        let (device, ino) = Inode::identity(self);
+        (device.into(), ino)
+    }
+
+    /// The file's own frame for a page. It may take the place of the image's page, which mappings
+    /// show until [`stale::commit`].
+    fn own_frame(&self, index: u64, overwritten: bool) -> Result<Frame> {
+        let (frame, shown) = self.data(|data| {
+            let shown = data.shown(self.lower(), index);
+            (data.frame(self.lower(), index, overwritten), shown)
+        })?;
+        if let Some(page @ Page::Image(_)) = &shown {
+            stale::replaced(self.mapped_identity(), index, page);
+        }
+        frame
     }
 
     /// Writes into the page at `offset`, no further. Returns how many bytes.
     fn write_page(&self, offset: u64, len: usize, source: &mut Source<'_>) -> Result<usize> {
         let (index, within) = (offset / PAGE_SIZE, (offset % PAGE_SIZE) as usize);
         let whole = len == PAGE_SIZE as usize;
-        let frame = self.data(|data| data.frame(self.lower(), index, whole))??;
+        let frame = self.own_frame(index, whole)?;
         let written = copy::to_frame(&frame, within, len, source);
         if whole && written != Ok(len) {
             frame.zero(written.unwrap_or(0), len - written.unwrap_or(0));
@@ -161,6 +196,7 @@ impl File for Node {
                 Err(_) => break,
             }
         }
+        stale::commit();
         Ok(written)
     }
 
@@ -168,7 +204,15 @@ impl File for Node {
         if write {
             self.content_changed();
         }
-        self.data(|data| data.page(self.lower(), index, write))?
+        let (page, shown) = self.data(|data| {
+            let shown = data.shown(self.lower(), index);
+            (data.page(self.lower(), index, write), shown)
+        })?;
+        let page = page?;
+        if let (Page::Ram(_), Some(old @ Page::Image(_))) = (&page, &shown) {
+            stale::replaced(self.mapped_identity(), index, old);
+        }
+        Ok(page)
     }
 
     fn is_mappable(&self) -> bool {
@@ -205,17 +249,23 @@ impl File for Node {
             self.check_seals(linux::F_SEAL_GROW)?;
         }
         self.content_changed();
-        self.data(|data| {
-            if punches {
-                data.punch(self.lower(), offset, end)?;
+        let gone = self.data(|data| {
+            let gone = if punches {
+                data.punch(self.lower(), offset, end)?
             } else {
                 data.reserve(self.lower(), offset, end)?;
-            }
+                Vec::new()
+            };
             if grows {
                 data.resize(end);
             }
-            Ok(())
-        })?
+            Ok(gone)
+        })??;
+        for (index, page) in gone {
+            stale::replaced(self.mapped_identity(), index, &page);
+        }
+        stale::commit();
+        Ok(())
     }
 
     fn entries(&self, from: u64, each: &mut dyn FnMut(&DirEntry<'_>) -> bool) -> Result<()> {

@@ -17,7 +17,7 @@ use crate::fs::file::File;
 use crate::fs::inode::{Change, FileSystem, Inode, New, Replace, Target};
 use crate::fs::pipe::Pipe;
 use crate::fs::stat::{Device, Kind, Stat, Timestamp};
-use crate::fs::{budget, device, pipe};
+use crate::fs::{budget, device, inotify, pipe};
 use crate::sync::Mutex;
 
 /// Bytes of all extended attributes of a file, at most.
@@ -418,6 +418,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if self.state.get_mut().nlink == 0 {
+            inotify::gone((self.tree.filesystem.device, self.ino));
+        }
         match &self.image {
             Some(inode) => self.tree.let_go(inode.nid),
             None => budget::give_inode(),
