@@ -27,7 +27,7 @@ fn encode(encoding: &dyn Encoding, service: &Service) -> Source {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     /// Any path of two steps between encodings, which is any path.
     #[test]

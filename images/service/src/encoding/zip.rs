@@ -63,7 +63,7 @@ impl Encoding for JsonZip {
                 };
                 let mode = branch.attributes.mode.unwrap_or(0o644) & 0o777;
                 let large = source.len() >= u64::from(u32::MAX);
-                zip.start_file(format!("{FILES}{path}"), options(mode, large))
+                zip.start_file(entry_name(path), options(mode, large))
                     .map_err(fail)?;
                 source.copy_to(&mut |bytes| zip.write_all(bytes))?;
                 Ok::<(), EncodeError>(())
@@ -98,10 +98,8 @@ impl Encoding for JsonZip {
                     .strip_prefix(FILES)
                     .filter(|path| path.starts_with('/'));
                 let path = path.ok_or_else(|| fail("it is neither the document nor a file"))?;
-                BoxPath::parse(path.as_bytes()).map_err(|_| fail("this is no path in a box"))?;
-                files
-                    .insert(path.to_owned(), spool.add(&mut entry)?)
-                    .is_some()
+                let path = file_path(path).ok_or_else(|| fail("this is no path in a box"))?;
+                files.insert(path, spool.add(&mut entry)?).is_some()
             };
             if twice {
                 return Err(fail("it is there twice"));
@@ -113,6 +111,34 @@ impl Encoding for JsonZip {
         })?;
         json::read(&document, files, spool)
     }
+}
+
+/// The name of a file's entry. Backslashes, which archivers take for slashes,
+/// and what a terminal would obey, are written as `%` and two digits.
+fn entry_name(path: &str) -> String {
+    let mut name = FILES.to_owned();
+    for letter in path.chars() {
+        if letter == '%' || letter == '\\' || letter.is_ascii_control() {
+            name.push_str(&format!("%{:02X}", u32::from(letter)));
+        } else {
+            name.push(letter);
+        }
+    }
+    name
+}
+
+/// The path in the box that an entry's name below `files` means, if it is
+/// written as [`entry_name`] does.
+fn file_path(name: &str) -> Option<String> {
+    let mut parts = name.split('%');
+    let mut path = parts.next()?.to_owned();
+    for part in parts {
+        let code = u8::from_str_radix(part.get(..2)?, 16).ok()?;
+        path.push(char::from(code));
+        path.push_str(&part[2..]);
+    }
+    BoxPath::parse(path.as_bytes()).ok()?;
+    (entry_name(&path).strip_prefix(FILES) == Some(name)).then_some(path)
 }
 
 /// The same for every archive: no time, no owner.
