@@ -1,36 +1,86 @@
-//! A package as people and programs may want to see it: what it runs, how
-//! large it is, and every entry of its tree, read back from the image.
-#![allow(unsafe_code)]
+//! A service as people and programs may want to see it: what it runs, how it
+//! is spoken to, what it asks for, and every entry of its tree.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
-use erofs_rs::EroFS;
-use erofs_rs::backend::SliceImage;
-use erofs_rs::types::Inode;
-use memmap2::{Mmap, MmapOptions};
-use rustix::fs::FileType;
 use serde::Serialize;
 
-use crate::manifest::Manifest;
-use crate::package::{Package, PackageId};
-use crate::tree::{Limits, MAX_PATH_LEN, display};
+use crate::manifest::{Manifest, ManifestError};
+use crate::package::Package;
+use crate::spec::{
+    Container, Contract, ContractRate, Descriptor, Ids, InitFault, Interface, Map, Metadata,
+    Network, Resources, Scenario, Service, ServiceId, Slot,
+};
+use crate::tree::{Content, Inode, InodeId, Limits, Tree, TreeError, display};
 
-/// A package, told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A service, told.
+#[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// Its name.
-    pub id: PackageId,
-    /// What it runs.
-    pub manifest: Manifest,
-    /// Bytes of the file.
-    pub package_bytes: u64,
-    /// Bytes of the image in it.
-    pub image_bytes: u64,
+    /// Its id and its other hashes.
+    #[serde(flatten)]
+    pub ids: Ids,
+    /// What it is, in its author's words.
+    pub prose: String,
+    /// What it runs, if that can be told.
+    pub manifest: Option<Manifest>,
+    /// Bytes of the package, if it is one, and of the image in it.
+    pub package: Option<PackageSizes>,
+    /// The instruction set that it needs.
+    pub architecture: Option<Descriptor>,
+    /// Where it is spoken to.
+    pub slots: Vec<SlotSummary>,
+    /// How it is paid.
+    pub payments: Vec<ContractRate>,
+    /// The networks that it asks for.
+    pub networks: Vec<Network>,
+    /// The services that it starts, by alias.
+    pub dependencies: BTreeMap<String, ServiceId>,
+    /// What it may start at the same time.
+    pub descendants: Vec<Scenario>,
+    /// What it needs to run.
+    pub resources: Option<Resources>,
+    /// Where its configuration file goes.
+    pub config_path: Option<String>,
+    /// Variables that may be set when it is started.
+    pub variables: Map<Descriptor>,
+    /// Protocols that it expects of the node.
+    pub expected_gateway: Vec<Descriptor>,
+    /// Proofs of reputation, from its metadata.
+    pub reputation_proofs: Vec<Contract>,
     /// What the tree holds.
     pub counts: Counts,
     /// Every entry, directories before what is in them, in order of names.
     pub entries: Vec<Entry>,
+}
+
+/// Sizes of a package in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PackageSizes {
+    /// The file.
+    pub bytes: u64,
+    /// The image in it.
+    pub image: u64,
+}
+
+impl PackageSizes {
+    /// Those of a package.
+    pub fn of(package: &Package) -> Self {
+        Self {
+            bytes: package.image_offset() + package.image_len(),
+            image: package.image_len(),
+        }
+    }
+}
+
+/// A slot, its methods told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SlotSummary {
+    /// The slot.
+    #[serde(flatten)]
+    pub slot: Slot,
+    /// Methods and cost function, if it says any.
+    pub interface: Option<Interface>,
 }
 
 /// Totals over a tree.
@@ -64,8 +114,6 @@ pub enum Kind {
     BlockDevice,
     /// A named pipe.
     Fifo,
-    /// A socket, which other writers of images may have stored.
-    Socket,
 }
 
 /// One name in the tree.
@@ -93,153 +141,108 @@ pub struct Entry {
     pub device: Option<(u32, u32)>,
 }
 
-/// A package cannot be told.
+/// A service cannot be told.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// The host refused.
-    #[error("the image cannot be read: {0}")]
+    /// Its contents cannot be read.
+    #[error("the service's files cannot be read: {0}")]
     Read(#[from] io::Error),
-    /// The image makes no sense, or is too large to be listed.
-    #[error("the image cannot be listed: {0}")]
-    Image(String),
+    /// Its files make no box.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// What it says of its start cannot be read.
+    #[error(transparent)]
+    Init(#[from] InitFault),
 }
 
-impl From<erofs_rs::Error> for InspectError {
-    fn from(error: erofs_rs::Error) -> Self {
-        Self::Image(error.to_string())
-    }
-}
-
-/// Tells all of a package. The image is taken as it is: whoever wants to know
-/// that it is whole opens the package with [`Package::open_verified`].
-pub fn inspect(package: &Package) -> Result<Summary, InspectError> {
-    let image = map(package)?;
-    let entries = entries(&image)?;
+/// Tells all of a service. Its contents are read once, for its hashes.
+pub fn inspect(
+    service: &Service,
+    metadata: &Metadata,
+    package: Option<PackageSizes>,
+) -> Result<Summary, InspectError> {
+    let files = service.filesystem().cloned().unwrap_or_default();
+    let (entries, counts) = entries(&files.to_tree(Limits::default())?);
+    let container = service.container.clone().unwrap_or_default();
+    let slot = |slot: &Slot| SlotSummary {
+        interface: Interface::of(slot),
+        slot: slot.clone(),
+    };
     Ok(Summary {
-        id: package.id(),
-        manifest: package.manifest().clone(),
-        package_bytes: package.image_offset() + package.image_len(),
-        image_bytes: package.image_len(),
-        counts: entries.1,
-        entries: entries.0,
+        ids: service.ids()?,
+        prose: service.prose.clone(),
+        manifest: match Manifest::of(service) {
+            Ok(manifest) => Some(manifest),
+            Err(ManifestError::Init(fault)) => return Err(fault.into()),
+            Err(_) => None,
+        },
+        package,
+        config_path: service.container.as_ref().map(Container::config_path),
+        slots: service.slots().iter().map(slot).collect(),
+        payments: service
+            .api
+            .as_ref()
+            .map(|api| api.payment_contracts.clone())
+            .unwrap_or_default(),
+        networks: service.network.clone(),
+        dependencies: service.dependencies()?,
+        descendants: service.descendants.clone(),
+        architecture: container.architecture,
+        resources: container.resources,
+        variables: container.environment,
+        expected_gateway: container.expected_gateway,
+        reputation_proofs: metadata.reputation_proofs.clone(),
+        counts,
+        entries,
     })
 }
 
-fn map(package: &Package) -> io::Result<Mmap> {
-    let len = usize::try_from(package.image_len()).map_err(io::Error::other)?;
-    let mut options = MmapOptions::new();
-    options.offset(package.image_offset()).len(len);
-    // SAFETY: the mapping is private and read-only. Packages are immutable by
-    // contract (docs/package.md); who breaks it while this runs changes or
-    // ends a listing, since nothing read from the mapping is believed.
-    unsafe { options.map(package.file()) }
-}
-
-/// Lists an image.
-fn entries(image: &[u8]) -> Result<(Vec<Entry>, Counts), InspectError> {
-    let fs = EroFS::new(SliceImage::new(image))?;
-    let root = fs.get_inode(fs.super_block().root_inode_id())?;
-    let mut listing = Listing {
-        fs: &fs,
-        entries: Vec::new(),
-        counts: Counts::default(),
-        seen: HashSet::new(),
-    };
-    listing.add(b"/", root)?;
-    for entry in fs.walk_dir("/")? {
-        let entry = entry?;
-        listing.add(entry.dir_entry.path().as_bytes(), entry.inode)?;
-    }
-    // The walk leaves a directory's entries among those of its children.
-    listing
-        .entries
-        .sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
-    Ok((listing.entries, listing.counts))
-}
-
-struct Listing<'a> {
-    fs: &'a EroFS<SliceImage<'a>>,
-    entries: Vec<Entry>,
-    counts: Counts,
-    /// Inodes that were met.
-    seen: HashSet<u64>,
-}
-
-impl Listing<'_> {
-    fn add(&mut self, path: &[u8], inode: Inode) -> Result<(), InspectError> {
-        let first = self.seen.insert(inode.id());
-        let limit = Limits::default().entries as usize;
-        if self.entries.len() >= limit || path.len() > MAX_PATH_LEN {
-            return Err(InspectError::Image(format!(
-                "it has more than {limit} entries, or a path of more than {MAX_PATH_LEN} bytes"
-            )));
-        }
-        if inode.is_dir() && !first {
-            return Err(InspectError::Image(format!(
-                "{} is listed twice",
-                display(path)
-            )));
-        }
-        let kind = self.count(&inode, first);
-        self.entries.push(Entry {
-            path: display(path),
-            kind,
-            permissions: Permissions::bits(inode.permissions()),
-            uid: inode.uid(),
-            gid: inode.gid(),
-            size: inode.data_size(),
-            links: inode.nlink(),
-            target: if kind == Kind::Symlink {
-                Some(self.target(inode)?)
-            } else {
-                None
-            },
-            device: inode.device(),
-        });
-        Ok(())
-    }
-
-    fn count(&mut self, inode: &Inode, first: bool) -> Kind {
-        let (kind, count) = match inode.file_type() {
-            FileType::Directory => (Kind::Directory, &mut self.counts.directories),
-            FileType::RegularFile => (Kind::File, &mut self.counts.files),
-            FileType::Symlink => (Kind::Symlink, &mut self.counts.symlinks),
-            FileType::CharacterDevice => (Kind::CharDevice, &mut self.counts.others),
-            FileType::BlockDevice => (Kind::BlockDevice, &mut self.counts.others),
-            FileType::Fifo => (Kind::Fifo, &mut self.counts.others),
-            FileType::Socket | FileType::Unknown => (Kind::Socket, &mut self.counts.others),
+/// Lists a tree.
+fn entries(tree: &Tree) -> (Vec<Entry>, Counts) {
+    let mut links: HashMap<InodeId, u32> = HashMap::new();
+    let mut counts = Counts::default();
+    for (_, id) in tree.walk() {
+        let inode = tree.inode(id);
+        let seen = links.entry(id).or_default();
+        *seen += 1;
+        let count = match &inode.content {
+            Content::Directory(_) => &mut counts.directories,
+            Content::File(source) => {
+                if *seen == 1 {
+                    counts.content_bytes = counts.content_bytes.saturating_add(source.len());
+                }
+                &mut counts.files
+            }
+            Content::Symlink(_) => &mut counts.symlinks,
+            _ => &mut counts.others,
         };
         *count += 1;
-        if kind == Kind::File && first {
-            self.counts.content_bytes = self.counts.content_bytes.saturating_add(inode.data_size());
+    }
+    let entry = |(path, id): (Vec<u8>, InodeId)| entry(&path, tree.inode(id), links[&id]);
+    (tree.walk().map(entry).collect(), counts)
+}
+
+fn entry(path: &[u8], inode: &Inode, links: u32) -> Entry {
+    let (kind, size, target, device) = match &inode.content {
+        Content::Directory(_) => (Kind::Directory, 0, None, None),
+        Content::File(source) => (Kind::File, source.len(), None, None),
+        Content::Symlink(target) => {
+            let size = target.len() as u64;
+            (Kind::Symlink, size, Some(display(target)), None)
         }
-        kind
-    }
-
-    fn target(&self, inode: Inode) -> Result<String, InspectError> {
-        if inode.data_size() > MAX_PATH_LEN as u64 {
-            return Err(InspectError::Image(
-                "it has a link of more than 4095 bytes".to_owned(),
-            ));
-        }
-        Ok(display(self.fs.read_link_inode(inode)?.as_bytes()))
-    }
-}
-
-/// The twelve low bits of a mode. `erofs-rs` tells them as one type or the
-/// other depending on its `std` feature, which any crate of a build may ask for.
-trait Permissions {
-    fn bits(self) -> u16;
-}
-
-impl Permissions for u16 {
-    fn bits(self) -> u16 {
-        self
-    }
-}
-
-impl Permissions for std::fs::Permissions {
-    fn bits(self) -> u16 {
-        (std::os::unix::fs::PermissionsExt::mode(&self) & 0o7777) as u16
+        Content::CharDevice(device) => (Kind::CharDevice, 0, None, Some(*device)),
+        Content::BlockDevice(device) => (Kind::BlockDevice, 0, None, Some(*device)),
+        Content::Fifo => (Kind::Fifo, 0, None, None),
+    };
+    Entry {
+        path: display(path),
+        kind,
+        permissions: inode.metadata.permissions,
+        uid: inode.metadata.uid,
+        gid: inode.metadata.gid,
+        size,
+        links,
+        target,
+        device: device.map(|device| (device.major, device.minor)),
     }
 }

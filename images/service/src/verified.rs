@@ -1,9 +1,9 @@
-//! Records that a package's image was verified, so that not every start pays
+//! Records that a package was verified, so that not every start pays
 //! for the size of the box.
 //!
 //! A record says that the file with this device, inode number, size,
-//! modification and change time, opened as the package with this id, had an
-//! image with the right hash. It is trusted because
+//! modification and change time, opened as a package with this header, was
+//! whole and agreed with itself. It is trusted because
 //!
 //! - whoever changes a file's bytes, by writing, truncating or renaming over
 //!   it, changes at least one of these: the kernel sets the change time, and
@@ -33,29 +33,29 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
-use crate::package::{OpenError, Package, PackageId};
+use crate::package::{OpenError, Package};
 
 /// How old a change must be before a record of the file is kept.
 pub const SETTLED: Duration = Duration::from_millis(100);
 
 const LEN: usize = 8 + 7 * 8 + 32;
 
-/// Makes sure of the package's image, by a record or by hashing it.
+/// Makes sure of all of the package, by a record or by reading it.
 pub(crate) fn ensure(package: &Package, records: Option<&Path>) -> Result<(), OpenError> {
     let directory = records.and_then(open_directory);
     let before = fs::fstat(package.file()).ok();
     let (Some(directory), Some(before)) = (directory, before) else {
-        return package.verify_image();
+        return package.verify();
     };
-    let expected = record(&before, package.id());
+    let expected = record(&before, package.seal());
     let name = name(&before);
     if read(&directory, &name).is_some_and(|found| found == expected) {
         return Ok(());
     }
     let settled = is_settled(&before, SystemTime::now());
-    package.verify_image()?;
+    package.verify()?;
     let unchanged =
-        fs::fstat(package.file()).is_ok_and(|after| record(&after, package.id()) == expected);
+        fs::fstat(package.file()).is_ok_and(|after| record(&after, package.seal()) == expected);
     if settled && unchanged {
         // Without a record the next start hashes again, which is no fault.
         let _ = write(&directory, &name, &expected);
@@ -73,7 +73,7 @@ fn open_directory(path: &Path) -> Option<OwnedFd> {
 }
 
 /// What a record of this file holds: compared as a whole.
-fn record(file: &Stat, id: PackageId) -> [u8; LEN] {
+fn record(file: &Stat, seal: &[u8; 32]) -> [u8; LEN] {
     let mut record = [0; LEN];
     record[..8].copy_from_slice(b"verified");
     let numbers = [
@@ -88,7 +88,7 @@ fn record(file: &Stat, id: PackageId) -> [u8; LEN] {
     for (field, number) in record[8..].chunks_exact_mut(8).zip(numbers) {
         field.copy_from_slice(&number.to_le_bytes());
     }
-    record[LEN - 32..].copy_from_slice(id.as_bytes());
+    record[LEN - 32..].copy_from_slice(seal);
     record
 }
 

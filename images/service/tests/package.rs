@@ -14,11 +14,12 @@ use std::path::{Path, PathBuf};
 
 use support::*;
 use unicell_service::check::Warning;
-use unicell_service::inspect::{Kind as Seen, inspect};
+use unicell_service::inspect::{Kind as Seen, PackageSizes, inspect};
 use unicell_service::manifest::Overrides;
 use unicell_service::package::{
     ManifestSource, OpenError, PackOptions, Package, Packed, Part, Phase, pack_directory, pack_tar,
 };
+use unicell_service::spec::Metadata;
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -77,17 +78,20 @@ fn directory_is_packed_and_told() {
     assert_eq!(packed.warnings, []);
     let package = Package::open(&path).unwrap();
     assert_eq!(package.id(), packed.id);
-    package.verify_image().unwrap();
+    package.verify().unwrap();
     assert_eq!(package.manifest(), &packed.manifest);
     assert_eq!(package.manifest().entrypoint(), "/bin/hello");
     assert_eq!(package.manifest().memory(), 64 << 20);
-    assert_eq!(package.image_offset(), 8192);
+    let offset = package.image_offset() as usize;
+    assert_eq!(offset % 4096, 0);
     assert_eq!(
         package.image_offset() + package.image_len(),
         fs::metadata(&path).unwrap().len()
     );
 
-    let summary = inspect(&package).unwrap();
+    let service = package.service().unwrap();
+    let sizes = PackageSizes::of(&package);
+    let summary = inspect(&service, &Metadata::default(), Some(sizes)).unwrap();
     let paths: Vec<_> = summary
         .entries
         .iter()
@@ -112,7 +116,7 @@ fn directory_is_packed_and_told() {
 
     // The image stands by itself: other tools read it where it lies.
     let image = bench.path("image");
-    fs::write(&image, &read_file(&path)[8192..]).unwrap();
+    fs::write(&image, &read_file(&path)[offset..]).unwrap();
     fsck(&image);
 }
 
@@ -188,7 +192,8 @@ fn hard_links_devices_pipes_and_attributes_are_kept() {
             "/etc/null is a device node; a box has the devices of its own /dev only",
         ]
     );
-    let image = read_file(&path).split_off(8192);
+    let offset = Package::open(&path).unwrap().image_offset();
+    let image = read_file(&path).split_off(offset as usize);
     let listing = read_image(&image);
     let data = &listing[&b"/etc/data"[..]];
     assert_eq!(data.nlink, 2);
@@ -215,11 +220,17 @@ fn every_changed_byte_is_found_and_named() {
     let whole = read_file(&path);
     let package = Package::open(&path).unwrap();
     let manifest_end = 4096 + package.manifest().to_json().len();
+    let length = u64::from_le_bytes(whole[40..48].try_into().unwrap());
+    let (end, image) = (
+        manifest_end + length as usize,
+        package.image_offset() as usize,
+    );
     let damaged = bench.path("damaged.cell");
     fs::write(&damaged, &whole).unwrap();
     check(&damaged).unwrap();
     let file = File::options().write(true).open(&damaged).unwrap();
-    for at in 0..whole.len() {
+    // All bytes before the image, and every fifth of it.
+    for at in (0..image).chain((image..whole.len()).step_by(5)) {
         use std::os::unix::fs::FileExt;
         file.write_all_at(&[whole[at] ^ (1 << (at % 8))], at as u64)
             .unwrap();
@@ -228,7 +239,8 @@ fn every_changed_byte_is_found_and_named() {
             0..8 => None,
             8..4096 => Some(Part::Header),
             _ if at < manifest_end => Some(Part::Manifest),
-            _ if at < 8192 => Some(Part::Padding),
+            _ if at < end => Some(Part::Specification),
+            _ if at < image => Some(Part::Padding),
             _ => Some(Part::Image),
         };
         match (&error, expected) {
@@ -394,7 +406,9 @@ fn caller_overrides_the_manifest() {
         r#"{"entrypoint":"/bin/hi","args":[],"env":{"A":"1","B":"3"},"workdir":"/","memory":1048576}"#
     );
     assert_eq!(packed.warnings, []);
-    let entries = inspect(&package).unwrap().entries;
+    let entries = inspect(&package.service().unwrap(), &Metadata::default(), None)
+        .unwrap()
+        .entries;
     assert!(entries.iter().all(|entry| entry.path != "/service.toml"));
 }
 
@@ -551,10 +565,16 @@ fn fifty_thousand_files_are_packed_with_progress() {
     )
     .unwrap();
     last.dedup();
-    assert_eq!(last, [Phase::Copy, Phase::Hash]);
+    assert_eq!(last, [Phase::Copy, Phase::Hash, Phase::Identify]);
     assert_eq!(packed.sizes.inodes, 50_101);
     assert_eq!(packed.sizes.contents, 5_000_000);
     assert_eq!(packed.sizes.shared, 1_000_000);
     let package = Package::open_verified(&path, None).unwrap();
-    assert_eq!(inspect(&package).unwrap().counts.files, 50_000);
+    assert_eq!(
+        inspect(&package.service().unwrap(), &Metadata::default(), None)
+            .unwrap()
+            .counts
+            .files,
+        50_000
+    );
 }

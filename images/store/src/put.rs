@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::time::SystemTime;
 
 use unicell_service::encoding::{self, DecodeError, Spool};
@@ -35,8 +36,9 @@ impl Store {
         let staging = self.0.disk.staging();
         let mut spool = Spool::new(&staging, MAX_INPUT).map_err(at(&staging))?;
         let input = spool.add(from).map_err(DecodeError::Io)?;
-        let encoding = encoding::recognise(&input).map_err(DecodeError::Io)?;
-        let service = encoding.read(&input, &mut spool)?;
+        // What is decoded goes elsewhere: a package is read from a whole file.
+        let mut decoded = Spool::new(&staging, MAX_INPUT).map_err(at(&staging))?;
+        let service = encoding::read_any(&input, Path::new("the package"), &mut decoded)?;
         self.put_service(service, expected)
     }
 

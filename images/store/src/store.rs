@@ -40,7 +40,15 @@ impl Store {
         if fresh && !is_empty(&disk.services())? {
             return Err(StoreError::NoIndex(root.to_owned()));
         }
-        let index = Index::open(root, &disk.index())?;
+        // The database panics at some damage, and an index that forgot something
+        // would have it swept away.
+        let opened = std::panic::catch_unwind(|| {
+            let index = Index::open(root, &disk.index())?;
+            Ok(index.is_sound()?.then_some(index))
+        });
+        let bad_index = || StoreError::BadIndex(root.to_owned());
+        let index = opened.unwrap_or_else(|_| Err(bad_index()))?;
+        let index = index.ok_or_else(bad_index)?;
         let store = Self(Arc::new(Inner {
             disk,
             index,
@@ -48,10 +56,6 @@ impl Store {
             building: Mutex::new(()),
             held: Mutex::default(),
         }));
-        // An index that forgot something would have it swept away.
-        if !store.0.index.is_sound()? {
-            return Err(StoreError::BadIndex(root.to_owned()));
-        }
         store.sweep()?;
         Ok(store)
     }

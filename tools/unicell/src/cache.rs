@@ -53,6 +53,11 @@ impl Cache {
         self.directory("verified")
     }
 
+    /// Where files without a name may be made.
+    pub(crate) fn temporary(&self) -> &Path {
+        &self.root
+    }
+
     /// A file without a name, for a package that is needed once.
     pub(crate) fn nameless_file(&self) -> io::Result<File> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;

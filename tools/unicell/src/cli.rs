@@ -24,8 +24,10 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Pack a directory or a root filesystem tar into one file
     Pack(PackArguments),
-    /// Show what is in a package
+    /// Show what a service is: what it runs, how it is spoken to, its files
     Inspect(InspectArguments),
+    /// Write a service in another encoding
+    Convert(ConvertArguments),
     /// Say what this host offers, what is missing, and how to get it
     Doctor(DoctorArguments),
     /// Run a node: a daemon that keeps services and runs instances of them
@@ -142,13 +144,40 @@ pub(crate) struct PackArguments {
 }
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  unicell inspect hello.cell --json | jq .manifest")]
+#[command(after_help = "\
+Examples:
+  unicell inspect hello.cell
+  unicell inspect hello.cell --json | jq .slots
+  unicell inspect hello.cell --encoding json > hello.json")]
 pub(crate) struct InspectArguments {
-    /// The package
-    pub(crate) package: PathBuf,
+    /// A package, or a service in any encoding
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the service itself in this encoding: proto3, json or json+zip
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    pub(crate) encoding: Option<String>,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  unicell convert hello.cell --encoding json+zip -o hello.zip
+  unicell convert received.pb --encoding package -o received.cell
+
+The id of a service does not depend on its encoding.")]
+pub(crate) struct ConvertArguments {
+    /// A package, or a service in any encoding
+    #[arg(value_name = "SERVICE")]
+    pub(crate) service: PathBuf,
+    /// What to write: proto3, json, json+zip, or package
+    #[arg(long, value_name = "NAME")]
+    pub(crate) encoding: String,
+    /// Where it goes
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Args)]

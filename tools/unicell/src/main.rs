@@ -19,6 +19,7 @@ mod failure;
 mod inspect;
 mod instance;
 mod node;
+mod output;
 mod pack;
 mod place;
 mod run;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Pack(arguments) => pack::pack(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
+        Command::Convert(arguments) => inspect::convert(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Node(arguments) => node::run(&arguments),
         Command::OfNode(command) => client::run(&which, &command),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::cli::PackArguments;
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result, warn};
 use crate::inspect::print_out;
+use crate::output::Output;
 
 /// How long packing may take before a progress bar is worth looking at.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -28,6 +29,7 @@ struct Report<'a> {
     file: &'a Path,
     package_bytes: u64,
     image_bytes: u64,
+    specification_bytes: u64,
     content_bytes: u64,
     shared_bytes: u64,
     inodes: u64,
@@ -37,34 +39,6 @@ struct Report<'a> {
 /// Packs, and tells what came out.
 pub(crate) fn pack(arguments: &PackArguments) -> Result<ExitCode> {
     let overrides = arguments.overriding.overrides(&arguments.args);
-    // Beside the target and renamed when it is whole: a target is never half written.
-    let temporary = temporary(&arguments.output);
-    let result = pack_to(arguments, overrides, &temporary).and_then(|packed| {
-        std::fs::rename(&temporary, &arguments.output)
-            .map_err(|error| Failure::failed(format!("{}: {error}", arguments.output.display())))?;
-        Ok(packed)
-    });
-    if result.is_err() {
-        // It may not even have been made.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    tell(arguments, &result?)
-}
-
-fn temporary(output: &Path) -> PathBuf {
-    let mut name = output.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}", std::process::id()));
-    output.with_file_name(name)
-}
-
-fn pack_to(arguments: &PackArguments, overrides: Overrides, to: &Path) -> Result<Packed> {
-    let at = |error| Failure::failed(format!("{}: {error}", arguments.output.display()));
-    let mut out = File::options()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(to)
-        .map_err(at)?;
     let manifest = match &arguments.manifest {
         None => ManifestSource::InTree,
         Some(path) => ManifestSource::Text {
@@ -73,7 +47,10 @@ fn pack_to(arguments: &PackArguments, overrides: Overrides, to: &Path) -> Result
                 .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?,
         },
     };
-    pack_source(&arguments.source, overrides, manifest, &mut out)
+    let mut output = Output::create(&arguments.output)?;
+    let packed = pack_source(&arguments.source, overrides, manifest, output.file())?;
+    output.finish()?;
+    tell(arguments, &packed)
 }
 
 /// Packs a directory or a tar into a file, with a progress bar if it takes long.
@@ -131,6 +108,7 @@ impl Bar {
             let label = match progress.phase {
                 Phase::Copy => "packing",
                 Phase::Hash => "hashing",
+                Phase::Identify => "identifying",
             };
             let style =
                 ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {eta}");
@@ -164,6 +142,7 @@ fn tell(arguments: &PackArguments, packed: &Packed) -> Result<ExitCode> {
         file: &arguments.output,
         package_bytes: packed.sizes.package,
         image_bytes: packed.sizes.image,
+        specification_bytes: packed.sizes.specification,
         content_bytes: packed.sizes.contents,
         shared_bytes: packed.sizes.shared,
         inodes: packed.sizes.inodes,

@@ -91,10 +91,12 @@ fn nameless_file(cache: Option<&Cache>) -> Result<File> {
 /// What a package's fault means to the user.
 pub(crate) fn explain_package(error: &OpenError) -> Failure {
     match error {
-        OpenError::Damaged { .. } | OpenError::Length { .. } | OpenError::NotAPackage { .. } => {
-            Failure::new(Code::DamagedPackage, error)
-                .hint("the file is not as it was packed: pack it or fetch it again")
-        }
+        OpenError::Damaged { .. }
+        | OpenError::Length { .. }
+        | OpenError::Contradiction { .. }
+        | OpenError::Specification { .. }
+        | OpenError::NotAPackage { .. } => Failure::new(Code::DamagedPackage, error)
+            .hint("the file is not as it was packed: pack it or fetch it again"),
         _ => Failure::failed(error),
     }
 }

@@ -11,13 +11,15 @@ mod proto3;
 mod spool;
 mod zip;
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::path::Path;
 
 pub use json::{Json, JsonForm};
 pub use proto3::Proto3;
 pub use spool::Spool;
 pub use zip::JsonZip;
 
+use crate::package::{MAGIC, OpenError, Package};
 use crate::spec::Service;
 use crate::tree::Source;
 use crate::wire::WireError;
@@ -53,11 +55,27 @@ pub fn by_name(name: &str) -> Result<&'static dyn Encoding, UnknownEncoding> {
 /// The encoding of a document. Anything that is not one of the others is taken
 /// for proto3, which has no mark of its own.
 pub fn recognise(input: &Source) -> io::Result<&'static dyn Encoding> {
-    use std::io::Read;
     let mut start = Vec::new();
     input.open()?.take(64).read_to_end(&mut start)?;
     let known = ALL.into_iter().find(|encoding| encoding.recognises(&start));
     Ok(known.unwrap_or(&Proto3))
+}
+
+/// Reads a service from a document in any encoding, or from a package, of which
+/// all is verified. `name` is what errors call a package.
+pub fn read_any(input: &Source, name: &Path, spool: &mut Spool) -> Result<Service, DecodeError> {
+    let mut start = Vec::new();
+    input
+        .open()?
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut start)?;
+    if start != MAGIC {
+        return recognise(input)?.read(input, spool);
+    }
+    let file = input.whole_file()?.ok_or(DecodeError::PackageInPart)?;
+    let package = Package::from_file(file, name)?;
+    package.verify()?;
+    Ok(package.service()?)
 }
 
 /// A name that no encoding has.
@@ -102,6 +120,12 @@ pub enum DecodeError {
         /// What of it.
         reason: &'static str,
     },
+    /// A package that is damaged, or contradicts itself.
+    #[error(transparent)]
+    Package(#[from] OpenError),
+    /// A package is read from a file of its own.
+    #[error("a package can only be read from a file of its own")]
+    PackageInPart,
     /// More than is taken.
     #[error("it has more than {limit} {what}")]
     TooMuch {

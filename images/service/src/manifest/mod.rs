@@ -7,11 +7,13 @@
 
 mod bounds;
 mod file;
+mod written;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::{Filesystem, InitFault, Level, Service, Sysresources};
 pub use bounds::{
     DEFAULT_MEMORY, Fault, MAX_ARGUMENT_LEN, MAX_MEMORY, MAX_STRINGS, MAX_STRINGS_LEN, MEMORY_UNIT,
     parse_memory,
@@ -61,6 +63,12 @@ pub enum ManifestError {
         /// Why.
         fault: Fault,
     },
+    /// A specification without a box.
+    #[error("the service has no files and nothing to run")]
+    NoContainer,
+    /// The attributes of the start cannot be read.
+    #[error(transparent)]
+    Init(#[from] InitFault),
     /// A package's manifest is not what this version writes.
     #[error("it is not a manifest: {0}")]
     Json(#[from] serde_json::Error),
@@ -71,8 +79,8 @@ pub enum ManifestError {
 
 impl Manifest {
     /// The manifest that a file and a caller's overrides give together.
-    pub fn new(file: File, overrides: &Overrides) -> Result<Self, ManifestError> {
-        let mut env = file.env;
+    pub fn new(file: &File, overrides: &Overrides) -> Result<Self, ManifestError> {
+        let mut env = file.env.clone();
         env.extend(
             overrides
                 .env
@@ -83,19 +91,68 @@ impl Manifest {
             entrypoint: overrides
                 .entrypoint
                 .clone()
-                .or(file.entrypoint)
+                .or_else(|| file.entrypoint.clone())
                 .ok_or(ManifestError::NoEntrypoint)?,
-            args: overrides.args.clone().unwrap_or(file.args),
+            args: overrides.args.clone().unwrap_or_else(|| file.args.clone()),
             env,
             workdir: overrides
                 .workdir
                 .clone()
-                .or(file.workdir)
+                .or_else(|| file.workdir.clone())
                 .unwrap_or_else(|| "/".to_owned()),
             memory: overrides.memory.or(file.memory).unwrap_or(DEFAULT_MEMORY),
         };
         manifest.check()?;
         Ok(manifest)
+    }
+
+    /// What a specification says is to be run. Memory is what it needs at the
+    /// start, or at most, rounded up to whole MiB.
+    pub fn of(service: &Service) -> Result<Self, ManifestError> {
+        let container = service
+            .container
+            .as_ref()
+            .ok_or(ManifestError::NoContainer)?;
+        let init = container.init.as_ref().ok_or(ManifestError::NoEntrypoint)?;
+        let resources = container.resources.as_ref();
+        let memory = |of: Option<&Sysresources>| of.and_then(|of| of.mem_limit);
+        let at_init = resources.and_then(|resources| memory(resources.at_init.as_ref()));
+        let at_most = resources.and_then(|resources| memory(resources.at_most.as_ref()));
+        let bytes = at_init.or(at_most).filter(|bytes| *bytes > 0);
+        let bytes = bytes.unwrap_or(DEFAULT_MEMORY);
+        let manifest = Self {
+            entrypoint: init.entrypoint().ok_or(ManifestError::NoEntrypoint)?,
+            args: init.args()?,
+            env: init.env()?,
+            workdir: init.workdir()?.unwrap_or_else(|| "/".to_owned()),
+            memory: bytes.checked_next_multiple_of(MEMORY_UNIT).unwrap_or(bytes),
+        };
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    /// The specification of a service that runs this and is otherwise as the
+    /// author's file says.
+    pub fn specify(&self, file: File, filesystem: Filesystem) -> Service {
+        let mut service = file.service;
+        let container = service.container.get_or_insert_default();
+        container.filesystem = filesystem;
+        container
+            .architecture
+            .get_or_insert_with(|| Level::default().into());
+        let init = container.init.get_or_insert_default();
+        init.set_entrypoint(&self.entrypoint);
+        init.set_args(&self.args);
+        init.set_env(&self.env);
+        if self.workdir != "/" {
+            init.set_workdir(&self.workdir);
+        }
+        let resources = container.resources.get_or_insert_default();
+        let at_init = resources.at_init.get_or_insert_default();
+        at_init.mem_limit = Some(self.memory);
+        let at_most = resources.at_most.get_or_insert_default();
+        at_most.mem_limit = at_most.mem_limit.max(Some(self.memory));
+        service
     }
 
     /// This manifest with a caller's overrides, as for one run of a package.
@@ -106,8 +163,9 @@ impl Manifest {
             env: self.env,
             workdir: Some(self.workdir),
             memory: Some(self.memory),
+            service: Service::default(),
         };
-        Self::new(file, overrides)
+        Self::new(&file, overrides)
     }
 
     /// Reads the JSON of a package. Only the form that [`Manifest::to_json`]

@@ -1,74 +1,33 @@
 //! The header page.
 
-use std::fmt;
-use std::str::FromStr;
-
 use crate::manifest::MAX_JSON_LEN;
+use crate::spec::ServiceId;
 
 /// The header, and what parts are aligned to: one page.
 pub(super) const PAGE: u64 = 4096;
 
-const MAGIC: [u8; 8] = *b"UNICELL\0";
-const VERSION: u32 = 1;
+/// What every package begins with.
+pub(crate) const MAGIC: [u8; 8] = *b"UNICELL\0";
+const VERSION: u32 = 2;
 
 /// Bytes that mean something; the rest of the page is zero.
-const USED: usize = 144;
+const USED: usize = 224;
 /// Bytes under the header's hash, which follows them.
-const HASHED: usize = 112;
+const HASHED: usize = 192;
 
-/// Names a package. For now it is the BLAKE3 of the header, which holds the
-/// hashes of everything else; once a service has its canonical specification,
-/// that defines the id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PackageId([u8; 32]);
-
-impl PackageId {
-    /// The hash.
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for PackageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
-    }
-}
-
-impl fmt::Debug for PackageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// An id is 64 hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a package's id is 64 hexadecimal digits")]
-pub struct BadPackageId;
-
-impl FromStr for PackageId {
-    type Err = BadPackageId;
-
-    fn from_str(text: &str) -> Result<Self, BadPackageId> {
-        blake3::Hash::from_hex(text)
-            .map(|hash| Self(hash.into()))
-            .map_err(|_| BadPackageId)
-    }
-}
-
-impl serde::Serialize for PackageId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+/// Most bytes of a specification, contents aside.
+const MAX_SPECIFICATION: u64 = 1 << 30;
 
 /// What the header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) manifest_len: u64,
+    pub(super) specification_len: u64,
     pub(super) image_len: u64,
     pub(super) manifest_hash: blake3::Hash,
+    pub(super) specification_hash: blake3::Hash,
     pub(super) image_hash: blake3::Hash,
+    pub(super) id: ServiceId,
 }
 
 /// Why a header is none.
@@ -86,9 +45,19 @@ impl Header {
     /// Where the manifest begins.
     pub(super) const MANIFEST_OFFSET: u64 = PAGE;
 
+    /// Where the specification begins.
+    pub(super) fn specification_offset(&self) -> u64 {
+        Self::MANIFEST_OFFSET + self.manifest_len
+    }
+
+    /// Where the specification ends.
+    pub(super) fn specification_end(&self) -> u64 {
+        self.specification_offset() + self.specification_len
+    }
+
     /// Where the image begins.
     pub(super) fn image_offset(&self) -> u64 {
-        (Self::MANIFEST_OFFSET + self.manifest_len).next_multiple_of(PAGE)
+        self.specification_end().next_multiple_of(PAGE)
     }
 
     /// Where the file ends.
@@ -96,25 +65,39 @@ impl Header {
         self.image_offset() + self.image_len
     }
 
-    /// The page, and the id.
-    pub(super) fn encode(&self) -> ([u8; PAGE as usize], PackageId) {
+    /// The page, and its hash.
+    pub(super) fn encode(&self) -> ([u8; PAGE as usize], [u8; 32]) {
         let mut page = [0; PAGE as usize];
         page[0..8].copy_from_slice(&MAGIC);
         page[8..12].copy_from_slice(&VERSION.to_le_bytes());
         page[12..16].copy_from_slice(&(PAGE as u32).to_le_bytes());
-        page[16..24].copy_from_slice(&Self::MANIFEST_OFFSET.to_le_bytes());
-        page[24..32].copy_from_slice(&self.manifest_len.to_le_bytes());
-        page[32..40].copy_from_slice(&self.image_offset().to_le_bytes());
-        page[40..48].copy_from_slice(&self.image_len.to_le_bytes());
-        page[48..80].copy_from_slice(self.manifest_hash.as_bytes());
-        page[80..112].copy_from_slice(self.image_hash.as_bytes());
+        let numbers = [
+            Self::MANIFEST_OFFSET,
+            self.manifest_len,
+            self.specification_offset(),
+            self.specification_len,
+            self.image_offset(),
+            self.image_len,
+        ];
+        for (field, number) in page[16..64].chunks_exact_mut(8).zip(numbers) {
+            field.copy_from_slice(&number.to_le_bytes());
+        }
+        let hashes = [
+            self.manifest_hash.as_bytes(),
+            self.specification_hash.as_bytes(),
+            self.image_hash.as_bytes(),
+            self.id.as_bytes(),
+        ];
+        for (field, hash) in page[64..HASHED].chunks_exact_mut(32).zip(hashes) {
+            field.copy_from_slice(hash);
+        }
         let hash = blake3::hash(&page[..HASHED]);
         page[HASHED..USED].copy_from_slice(hash.as_bytes());
-        (page, PackageId(hash.into()))
+        (page, hash.into())
     }
 
     /// Reads a page. What comes back would be written as the same page.
-    pub(super) fn decode(page: &[u8; PAGE as usize]) -> Result<(Self, PackageId), HeaderFault> {
+    pub(super) fn decode(page: &[u8; PAGE as usize]) -> Result<(Self, [u8; 32]), HeaderFault> {
         if page[0..8] != MAGIC {
             return Err(HeaderFault::NotAPackage);
         }
@@ -137,20 +120,24 @@ impl Header {
         }
         let header = Self {
             manifest_len: number(24),
-            image_len: number(40),
-            manifest_hash: hash(48),
-            image_hash: hash(80),
+            specification_len: number(40),
+            image_len: number(56),
+            manifest_hash: hash(64),
+            specification_hash: hash(96),
+            image_hash: hash(128),
+            id: ServiceId::from_bytes(hash(160).into()),
         };
         let plausible = header.manifest_len <= MAX_JSON_LEN as u64
+            && header.specification_len <= MAX_SPECIFICATION
             && header.image_len >= PAGE
             && header.image_len.is_multiple_of(PAGE)
             && header.image_len <= PAGE << 32;
         if !plausible {
             return Err(HeaderFault::Damaged);
         }
-        let (expected, id) = header.encode();
+        let (expected, seal) = header.encode();
         if expected == *page {
-            Ok((header, id))
+            Ok((header, seal))
         } else {
             Err(HeaderFault::Damaged)
         }

@@ -6,9 +6,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::header::{Header, HeaderFault, PAGE, PackageId};
+use super::header::{Header, HeaderFault, PAGE};
 use crate::manifest::{Manifest, ManifestError};
+use crate::spec::ServiceId;
 use crate::verified;
+use crate::wire::WireError;
 
 /// A part of the file, for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Part {
     Header,
     /// The manifest.
     Manifest,
+    /// The specification.
+    Specification,
     /// The zeros behind it.
     Padding,
     /// The EROFS image.
@@ -28,6 +32,7 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Self::Header => "header",
             Self::Manifest => "manifest",
+            Self::Specification => "specification",
             Self::Padding => "padding",
             Self::Image => "image",
         })
@@ -52,7 +57,7 @@ pub enum OpenError {
         path: String,
     },
     /// It is of a version that this program does not know.
-    #[error("{path} is a package of version {version}; this program knows version 1")]
+    #[error("{path} is a package of version {version}; this program knows version 2")]
     Version {
         /// The file.
         path: String,
@@ -77,6 +82,22 @@ pub enum OpenError {
         /// Bytes there should be.
         expected: u64,
     },
+    /// Its specification is whole, but this program cannot take it.
+    #[error("the specification of {path} cannot be used: {source}")]
+    Specification {
+        /// The file.
+        path: String,
+        /// Why.
+        source: WireError,
+    },
+    /// Its parts are whole and do not belong together.
+    #[error("{path} contradicts itself: its {part} is not that of its specification")]
+    Contradiction {
+        /// The file.
+        path: String,
+        /// Which part.
+        part: &'static str,
+    },
     /// Its manifest is whole, but this program cannot take it.
     #[error("the manifest of {path} cannot be used: {source}")]
     Manifest {
@@ -87,20 +108,19 @@ pub enum OpenError {
     },
 }
 
-/// An open package whose header and manifest are whole. The image has been
-/// checked only after [`Package::verify_image`] or by
-/// [`Package::open_verified`].
+/// An open package whose header and manifest are whole. The rest has been
+/// checked only after [`Package::verify`] or by [`Package::open_verified`].
 #[derive(Debug)]
 pub struct Package {
     path: PathBuf,
     file: File,
     header: Header,
     manifest: Manifest,
-    id: PackageId,
+    seal: [u8; 32],
 }
 
 impl Package {
-    /// Opens a package and checks all of it but the image.
+    /// Opens a package and checks its header and its manifest.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let file = open_file(path).map_err(|source| OpenError::Read {
             path: path.display().to_string(),
@@ -121,22 +141,18 @@ impl Package {
         // One read takes in nearly every manifest.
         let mut start = vec![0; (2 * PAGE).min(len) as usize];
         file.read_exact_at(&mut start, 0).map_err(fail)?;
-        let (header, id) = decode_header(path, &start, len)?;
-        let offset = header.image_offset();
-        if start.len() < offset as usize {
+        let (header, seal) = decode_header(path, &start, len)?;
+        let end = header.specification_offset();
+        if start.len() < end as usize {
             let read = start.len();
-            start.resize(offset as usize, 0);
+            start.resize(end as usize, 0);
             file.read_exact_at(&mut start[read..], read as u64)
                 .map_err(fail)?;
         }
-        let rest = &start[Header::MANIFEST_OFFSET as usize..offset as usize];
-        let (json, padding) = rest.split_at(header.manifest_len as usize);
-        let damaged = |part| OpenError::Damaged { path: name(), part };
+        let json = &start[Header::MANIFEST_OFFSET as usize..end as usize];
         if blake3::hash(json) != header.manifest_hash {
-            return Err(damaged(Part::Manifest));
-        }
-        if padding.iter().any(|byte| *byte != 0) {
-            return Err(damaged(Part::Padding));
+            let part = Part::Manifest;
+            return Err(OpenError::Damaged { path: name(), part });
         }
         let manifest = Manifest::from_json(json).map_err(|source| OpenError::Manifest {
             path: name(),
@@ -147,11 +163,11 @@ impl Package {
             file,
             header,
             manifest,
-            id,
+            seal,
         })
     }
 
-    /// Opens a package and makes sure of its image too: by a record in
+    /// Opens a package and makes sure of all of it: by a record in
     /// `records` that this very file was verified before, else by hashing it,
     /// which then leaves such a record. See [`crate::verified`].
     pub fn open_verified(path: &Path, records: Option<&Path>) -> Result<Self, OpenError> {
@@ -160,33 +176,34 @@ impl Package {
         Ok(package)
     }
 
-    /// Hashes the whole image and compares.
-    pub fn verify_image(&self) -> Result<(), OpenError> {
-        let fail = |source| OpenError::Read {
-            path: self.path.display().to_string(),
-            source,
-        };
-        let mut hasher = blake3::Hasher::new();
-        hash_range(
-            &self.file,
-            self.image_offset(),
-            self.image_len(),
-            &mut hasher,
-            &mut |_| {},
-        )
-        .map_err(fail)?;
-        if hasher.finalize() == self.header.image_hash {
-            return Ok(());
-        }
-        Err(OpenError::Damaged {
-            path: self.path.display().to_string(),
-            part: Part::Image,
-        })
+    /// The service's id, as the header has it.
+    pub fn id(&self) -> ServiceId {
+        self.header.id
     }
 
-    /// The package's name.
-    pub fn id(&self) -> PackageId {
-        self.id
+    /// The hash of the header, which names this very package: it covers the
+    /// hashes of all its parts.
+    pub(crate) fn seal(&self) -> &[u8; 32] {
+        &self.seal
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(super) fn unreadable(&self, source: io::Error) -> OpenError {
+        let path = self.path.display().to_string();
+        OpenError::Read { path, source }
+    }
+
+    pub(super) fn damaged(&self, part: Part) -> OpenError {
+        let path = self.path.display().to_string();
+        OpenError::Damaged { path, part }
+    }
+
+    pub(super) fn contradiction(&self, part: &'static str) -> OpenError {
+        let path = self.path.display().to_string();
+        OpenError::Contradiction { path, part }
     }
 
     /// What to run.
@@ -236,12 +253,12 @@ fn regular_len(file: &File) -> io::Result<u64> {
     Err(io::Error::other("it is not a regular file"))
 }
 
-fn decode_header(path: &Path, start: &[u8], len: u64) -> Result<(Header, PackageId), OpenError> {
+fn decode_header(path: &Path, start: &[u8], len: u64) -> Result<(Header, [u8; 32]), OpenError> {
     let path = || path.display().to_string();
     let mut page = [0; PAGE as usize];
     let read = start.len().min(page.len());
     page[..read].copy_from_slice(&start[..read]);
-    let (header, id) = Header::decode(&page).map_err(|fault| match fault {
+    let (header, seal) = Header::decode(&page).map_err(|fault| match fault {
         HeaderFault::NotAPackage => OpenError::NotAPackage { path: path() },
         HeaderFault::Version(version) => OpenError::Version {
             path: path(),
@@ -260,7 +277,7 @@ fn decode_header(path: &Path, start: &[u8], len: u64) -> Result<(Header, Package
             expected,
         });
     }
-    Ok((header, id))
+    Ok((header, seal))
 }
 
 /// Hashes `len` bytes from `offset`. `progress` is told how many are done.

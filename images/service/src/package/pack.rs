@@ -1,15 +1,14 @@
 //! Making a package.
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::header::{Header, PAGE, PackageId};
-use super::open::hash_range;
+use super::write::{Progress, Sizes, WritePackageError, write};
 use crate::check::{self, Warning};
-use crate::erofs::{self, WriteError};
 use crate::manifest::{self, FileError, MAX_FILE_LEN, Manifest, ManifestError, Overrides};
+use crate::spec::{Filesystem, ServiceId};
 use crate::tree::{Content, Limits, Ownership, Tree, TreeError, read_directory, read_tar};
 
 /// The manifest's name in the root of what is packed. It says how to run the
@@ -44,46 +43,11 @@ pub struct PackOptions {
     pub limits: Limits,
 }
 
-/// A step of packing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// File contents are copied into the image.
-    Copy,
-    /// The image is hashed.
-    Hash,
-}
-
-/// How far packing is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
-    /// The step.
-    pub phase: Phase,
-    /// Bytes done in it.
-    pub done: u64,
-    /// Bytes it has in all.
-    pub total: u64,
-}
-
-/// Sizes of a package, in bytes where nothing else is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// The whole file.
-    pub package: u64,
-    /// The image in it.
-    pub image: u64,
-    /// Contents of all files, each counted once.
-    pub contents: u64,
-    /// How much of them is stored under another file's blocks.
-    pub shared: u64,
-    /// Inodes, a number.
-    pub inodes: u64,
-}
-
 /// A finished package.
 #[derive(Clone, Debug)]
 pub struct Packed {
     /// Its name.
-    pub id: PackageId,
+    pub id: ServiceId,
     /// What will probably not work, or not as meant.
     pub warnings: Vec<Warning>,
     /// How large it came out.
@@ -107,9 +71,9 @@ pub enum PackError {
     /// `service.toml` cannot be read.
     #[error("{MANIFEST_NAME} cannot be read: {0}")]
     ReadManifest(#[source] io::Error),
-    /// The image cannot be written.
+    /// The package cannot be written.
     #[error(transparent)]
-    Image(#[from] WriteError),
+    Write(#[from] WritePackageError),
     /// The output refused.
     #[error("the package cannot be written: {0}")]
     Output(#[source] io::Error),
@@ -150,14 +114,15 @@ fn pack_tree(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Packed, PackError> {
     let file = manifest_file(&mut tree, &options.manifest)?;
-    let manifest = Manifest::new(file, &options.overrides)?;
+    let manifest = Manifest::new(&file, &options.overrides)?;
     let warnings = check::check(&tree, &manifest);
-    let (id, sizes) = write(&tree, &manifest, out, progress)?;
+    let service = manifest.specify(file, Filesystem::from_tree(&tree)?);
+    let written = write(service, options.limits, out, progress)?;
     Ok(Packed {
-        id,
+        id: written.id,
         warnings,
-        sizes,
-        manifest,
+        sizes: written.sizes,
+        manifest: written.manifest,
     })
 }
 
@@ -179,56 +144,4 @@ fn manifest_file(tree: &mut Tree, source: &ManifestSource) -> Result<manifest::F
             Ok(manifest::File::parse(MANIFEST_NAME, &bytes)?)
         }
     }
-}
-
-fn write(
-    tree: &Tree,
-    manifest: &Manifest,
-    out: &mut File,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(PackageId, Sizes), PackError> {
-    let json = manifest.to_json();
-    let mut header = Header {
-        manifest_len: json.len() as u64,
-        image_len: 0,
-        manifest_hash: blake3::hash(&json),
-        image_hash: blake3::Hash::from_bytes([0; 32]),
-    };
-    out.set_len(0).map_err(PackError::Output)?;
-    out.seek(SeekFrom::Start(Header::MANIFEST_OFFSET))
-        .map_err(PackError::Output)?;
-    out.write_all(&json).map_err(PackError::Output)?;
-    let offset = header.image_offset();
-    out.seek(SeekFrom::Start(offset))
-        .map_err(PackError::Output)?;
-    let image = erofs::write(tree, out, &mut |done, total| {
-        progress(Progress {
-            phase: Phase::Copy,
-            done,
-            total,
-        });
-    })?;
-
-    let mut hasher = blake3::Hasher::new();
-    hash_range(out, offset, image.len, &mut hasher, &mut |done| {
-        progress(Progress {
-            phase: Phase::Hash,
-            done,
-            total: image.len,
-        });
-    })
-    .map_err(PackError::Output)?;
-    header.image_len = image.len;
-    header.image_hash = hasher.finalize();
-    let (page, id) = header.encode();
-    debug_assert_eq!(page.len() as u64, PAGE);
-    out.write_all_at(&page, 0).map_err(PackError::Output)?;
-    let sizes = Sizes {
-        package: header.file_len(),
-        image: image.len,
-        contents: image.content_bytes,
-        shared: image.shared_bytes,
-        inodes: image.inodes,
-    };
-    Ok((id, sizes))
 }

@@ -11,6 +11,7 @@ mod descriptor;
 mod filesystem;
 mod id;
 mod instance;
+mod interface;
 mod launch;
 mod metadata;
 mod service;
@@ -24,6 +25,8 @@ pub use id::{BadId, Hash, HashKind, Ids, ServiceId};
 pub use instance::{
     Configuration, ConfigurationFile, Instance, NetworkResolution, SlotAddresses, Uri,
 };
+pub use interface::{Interface, Method};
+pub(crate) use launch::names;
 pub use launch::{ConfigFormat, InitFault, UnknownFormat, check_alias};
 pub use metadata::{AttributeTag, HashTag, Metadata};
 pub use service::{

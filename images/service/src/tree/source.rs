@@ -69,6 +69,15 @@ impl Source {
         self
     }
 
+    /// A file that has these bytes and no others, if they lie in one.
+    pub(crate) fn whole_file(&self) -> io::Result<Option<File>> {
+        let Place::Slice { file, offset: 0 } = &self.place else {
+            return Ok(None);
+        };
+        let is_whole = file.metadata()?.len() == self.len;
+        is_whole.then(|| file.try_clone()).transpose()
+    }
+
     /// `len` of the bytes, from `offset`. Both lie within them.
     pub(crate) fn part(&self, offset: u64, len: u64) -> Self {
         debug_assert!(offset + len <= self.len);
