@@ -605,51 +605,19 @@ async fn a_shut_down_stops_all_and_starts_nothing() {
     assert_eq!(refused.code, Code::ShuttingDown);
 }
 
-/// A parent with children that have streams is killed at any point of their
-/// life, and nothing of them is left.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killing_a_parent_at_any_point_leaves_nothing() {
+#[tokio::test]
+async fn who_stops_waiting_for_a_stop_has_stopped_it() {
     let node = Node::new();
-    node.store.add("worker", service(2, &[7], &[]));
-    node.store
-        .add_with("boss", service(1, &[], &[]), &["worker"]);
-    let free = node.gateway.node().free;
-    for round in 0..60_u32 {
-        let (boss, guest) = node.start("boss").await;
-        let busy = tokio::spawn({
-            let (guest, host) = (guest.clone(), node.host.clone());
-            async move {
-                for number in 1..=3 {
-                    let child: Started = guest
-                        .call(Method::POST, "/v1/instances", &start("worker"))
-                        .await
-                        .ok()?;
-                    let mut accept = host.guest(child.id).listen(7);
-                    let ours = guest
-                        .connect(Transport::Tcp, &format!("10.1.0.{number}:7"))
-                        .await
-                        .ok()?;
-                    drop((ours, accept.recv().await?.socket));
-                }
-                Some(())
-            }
-        });
-        for _ in 0..round * 3 {
-            tokio::task::yield_now().await;
-        }
-        if round % 2 == 0 {
-            guest.exit(Outcome::Signaled { signal: 9 }).await;
-        } else {
-            node.gateway
-                .stop(&Caller::operator(), boss.id)
-                .await
-                .unwrap();
-        }
-        node.ended(boss.id).await;
-        busy.abort();
-        let _ = busy.await;
-        assert_eq!(node.gateway.live_instances(), 0, "round {round}");
-        assert_eq!(node.gateway.open_streams(), 0, "round {round}");
-        assert_eq!(node.gateway.node().free, free, "round {round}");
-    }
+    node.store.add("hello", service(1, &[], &[]));
+    let (started, _guest) = node.start("hello").await;
+    node.host.slow.send_replace(true);
+    let operator = Caller::operator();
+    let waiting = node.gateway.stop(&operator, started.id);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(30), waiting)
+            .await
+            .is_err()
+    );
+    node.host.slow.send_replace(false);
+    assert_eq!(node.ended(started.id).await, Outcome::Stopped);
 }

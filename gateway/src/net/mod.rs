@@ -27,14 +27,10 @@ use unicell_gateway_api::services::NetworkNeed;
 
 pub(crate) use view::View;
 
-/// Whether two descriptors mean the same: if both have a formal part, those
-/// bytes; else one common tag.
+/// Whether two descriptors mean the same, as [`unicell_service`] says it.
 #[must_use]
 pub fn matches(a: &Descriptor, b: &Descriptor) -> bool {
-    if !a.formal.is_empty() && !b.formal.is_empty() {
-        return a.formal == b.formal;
-    }
-    a.tags.iter().any(|tag| b.tags.contains(tag))
+    unicell_service::spec::matches((&a.tags, &a.formal), (&b.tags, &b.formal))
 }
 
 /// The name of a network, for events and tables: its first tag.

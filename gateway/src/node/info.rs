@@ -233,16 +233,23 @@ impl Gateway {
                 .map_err(|refused| refusal(&refused))?;
             (before, after)
         };
+        let gateway = self.clone();
+        self.finish(async move { gateway.resized(&live, before, after).await })
+            .await
+    }
+
+    /// Tells an instance's process of its new limits.
+    async fn resized(&self, live: &Live, before: Limits, after: Limits) -> Result<Limits> {
         let told = match live.handle.get() {
             Some(handle) => handle.limits(after).await,
             None => Err(unicell_gateway_api::run::Gone),
         };
         if let Err(gone) = told {
-            // Less than before is always to be had.
-            let _ = self.0.state.lock().tree.resize(id, before);
+            // What it had before is still there for it.
+            let _ = self.0.state.lock().tree.resize(live.id, before);
             return Err(P::new(Code::Conflict, gone));
         }
-        self.tell(&live, What::Limits { limits: after });
+        self.tell(live, What::Limits { limits: after });
         Ok(after)
     }
 

@@ -41,7 +41,12 @@ impl Gateway {
             )
         };
         let live = live.ok_or_else(gone)?;
-        self.halt(id, "it was asked for").await;
+        let gateway = self.clone();
+        self.finish(async move {
+            gateway.halt(id, "it was asked for").await;
+            Ok(())
+        })
+        .await?;
         let state = self.0.state.lock();
         let entry = state.tree.get(id).ok_or_else(gone)?;
         Ok(Stopped {

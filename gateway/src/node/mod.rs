@@ -213,6 +213,17 @@ impl Gateway {
         futures_util::future::join_all(ends).await;
     }
 
+    /// Finishes what was begun, whether or not the caller still waits: a client
+    /// that goes away in the middle must not leave an instance half stopped.
+    async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        tokio::spawn(work)
+            .await
+            .unwrap_or_else(|error| Err(internal(error)))
+    }
+
     /// Calls what may block where that does no harm.
     async fn blocking<T: Send + 'static>(
         &self,

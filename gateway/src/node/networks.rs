@@ -113,23 +113,21 @@ impl Gateway {
         if policy.endpoints.len() > MAX_ENDPOINTS {
             return bad(format!("endpoints: more than {MAX_ENDPOINTS}"));
         }
-        self.change(|state| {
-            state
-                .policies
-                .retain(|other| net::name(&other.network) != name);
-            if state.policies.len() >= MAX_POLICIES {
-                let detail = format!("there are {MAX_POLICIES} networks, as many as there may be");
-                return Err(Problem::new(Code::LimitReached, detail));
-            }
-            state.policies.push(policy.clone());
-            Ok(())
-        })
-        .await?;
-        self.0
-            .record
-            .network(name, Some(policy))
-            .await
-            .map_err(internal)
+        let written = self
+            .change(|state| {
+                state
+                    .policies
+                    .retain(|other| net::name(&other.network) != name);
+                if state.policies.len() >= MAX_POLICIES {
+                    let detail =
+                        format!("there are {MAX_POLICIES} networks, as many as there may be");
+                    return Err(Problem::new(Code::LimitReached, detail));
+                }
+                state.policies.push(policy.clone());
+                Ok(self.0.record.network(name.clone(), Some(policy)))
+            })
+            .await?;
+        written.await.map_err(internal)
     }
 
     /// Allows a network no more. Streams to its members break.
@@ -139,25 +137,20 @@ impl Gateway {
     /// The caller may not, or there is no such network.
     pub async fn disallow(&self, caller: &Caller, name: &str) -> Result<()> {
         caller.permit_operator(Verb::Grant)?;
-        self.change(|state| {
-            let before = state.policies.len();
-            state
-                .policies
-                .retain(|policy| net::name(&policy.network) != name);
-            if state.policies.len() == before {
-                return Err(Problem::new(
-                    Code::NotFound,
-                    format!("there is no network {name:?}"),
-                ));
-            }
-            Ok(())
-        })
-        .await?;
-        self.0
-            .record
-            .network(name.to_owned(), None)
-            .await
-            .map_err(internal)
+        let written = self
+            .change(|state| {
+                let before = state.policies.len();
+                state
+                    .policies
+                    .retain(|policy| net::name(&policy.network) != name);
+                if state.policies.len() == before {
+                    let detail = format!("there is no network {name:?}");
+                    return Err(Problem::new(Code::NotFound, detail));
+                }
+                Ok(self.0.record.network(name.to_owned(), None))
+            })
+            .await?;
+        written.await.map_err(internal)
     }
 
     /// Withdraws a network from a running instance, hence from its descendants,
@@ -200,11 +193,11 @@ impl Gateway {
 
     /// Changes what is allowed; tells those whom it concerns; breaks what is
     /// not allowed any more.
-    async fn change(&self, change: impl FnOnce(&mut State) -> Result<()>) -> Result<()> {
-        let (broken, told) = {
+    async fn change<T>(&self, change: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
+        let (changed, broken, told) = {
             let mut state = self.0.state.lock();
             let before = self.all_states(&state);
-            change(&mut state)?;
+            let changed = change(&mut state)?;
             let after = self.all_states(&state);
             let still = |ends: &crate::streams::Ends| ends.via != Via::Network || state.still(ends);
             // For each whose networks changed: which streams break.
@@ -217,7 +210,7 @@ impl Gateway {
                 told.extend(changes(id, was.map_or(&[], Vec::as_slice), &now));
             }
             let (_, broken) = self.0.streams.break_where(|ends| !still(ends));
-            (broken, told)
+            (changed, broken, told)
         };
         for (id, name, granted) in told {
             let live = self.0.state.lock().live.get(&id).cloned();
@@ -234,8 +227,13 @@ impl Gateway {
                 self.tell(&live, what);
             }
         }
-        self.reset(&broken).await;
-        Ok(())
+        let gateway = self.clone();
+        self.finish(async move {
+            gateway.reset(&broken).await;
+            Ok(())
+        })
+        .await?;
+        Ok(changed)
     }
 
     fn all_states(&self, state: &State) -> Vec<(InstanceId, Vec<NetworkState>)> {

@@ -371,7 +371,7 @@ impl Gateway {
     }
 
     fn started(&self, caller: &Caller, live: &Live) -> Result<Started> {
-        let token = self.control_token(caller, live)?;
+        let token = self.control_token(caller, live.id, live.incarnation)?;
         let state = self.0.state.lock();
         let name = state.tree.get(live.id).map(|entry| entry.name.clone());
         Ok(Started {
@@ -386,7 +386,12 @@ impl Gateway {
     }
 
     /// What a parent may do with its child, as a token.
-    fn control_token(&self, caller: &Caller, live: &Live) -> Result<Token> {
+    fn control_token(
+        &self,
+        caller: &Caller,
+        id: InstanceId,
+        incarnation: Incarnation,
+    ) -> Result<Token> {
         use unicell_gateway_api::token::Caveat;
         let chain = match &caller.chain {
             // Not wider than what the caller has shown.
@@ -397,10 +402,7 @@ impl Gateway {
                 .mint(caller.principal().clone())
                 .map_err(internal)?,
         };
-        let narrowed = chain.narrow(Caveat::Instance {
-            id: live.id,
-            incarnation: live.incarnation,
-        });
+        let narrowed = chain.narrow(Caveat::Instance { id, incarnation });
         Ok(narrowed
             .map_err(|bad| Problem::new(Code::BadRequest, format!("the token: {bad}")))?
             .token())

@@ -328,6 +328,8 @@ pub struct Host {
     pub held: watch::Sender<bool>,
     /// If set, the next start fails so.
     pub refuses: Mutex<Option<String>>,
+    /// If set, processes do not take what they are told.
+    pub slow: watch::Sender<bool>,
     /// Guests that were told to stop, in order.
     pub stopped: Arc<Mutex<Vec<InstanceId>>>,
 }
@@ -339,6 +341,11 @@ impl Host {
             .get(&id)
             .cloned()
             .expect("the guest was started")
+    }
+
+    /// Forgets guests that are no more, with all they held.
+    pub fn forget(&self) {
+        self.guests.lock().clear();
     }
 
     pub fn guests(&self) -> Vec<Guest> {
@@ -371,7 +378,11 @@ impl Runner for Host {
             guest.run().await;
         }
         Ok(Running {
-            instance: Arc::new(Told(guest, Arc::clone(&self.stopped))),
+            instance: Arc::new(Told(
+                guest,
+                Arc::clone(&self.stopped),
+                self.slow.subscribe(),
+            )),
             events: receiver,
             traces: Traces {
                 pid: Some(std::process::id()),
@@ -548,7 +559,7 @@ pub async fn respond(
     sender.send_request(request).await.unwrap()
 }
 
-struct Told(Guest, Arc<Mutex<Vec<InstanceId>>>);
+struct Told(Guest, Arc<Mutex<Vec<InstanceId>>>, watch::Receiver<bool>);
 
 #[async_trait]
 impl Instance for Told {
@@ -599,6 +610,7 @@ impl Instance for Told {
     }
 
     async fn stop(&self) {
+        self.2.clone().wait_for(|slow| !slow).await.unwrap();
         self.1.lock().push(self.0.id());
         self.0.exit(Outcome::Stopped).await;
     }

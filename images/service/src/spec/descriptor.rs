@@ -34,7 +34,7 @@ impl Descriptor {
 /// Whether two descriptors, each its tags and its formal definition, mean the
 /// same. If both have a formal definition, these decide; else one common tag
 /// is enough. Prose never counts.
-pub(super) fn matches(one: (&[String], &[u8]), other: (&[String], &[u8])) -> bool {
+pub fn matches(one: (&[String], &[u8]), other: (&[String], &[u8])) -> bool {
     if !one.1.is_empty() && !other.1.is_empty() {
         return one.1 == other.1;
     }

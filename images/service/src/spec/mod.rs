@@ -19,7 +19,7 @@ pub(crate) mod tree;
 mod value;
 
 pub use architecture::Level;
-pub use descriptor::Descriptor;
+pub use descriptor::{Descriptor, matches};
 pub use filesystem::{Attributes, Branch, Filesystem, Item, MAX_DIRECTORIES};
 pub use id::{BadId, Hash, HashKind, Ids, ServiceId};
 pub use instance::{
