@@ -1,15 +1,12 @@
 //! NET: which members of which networks an instance may reach. Pure functions
 //! of what the operator allows, what services declare, and who runs.
 //!
-//! A member may be reached by an instance if its descriptor matches
-//!
-//! - a network that the operator allows, and
-//! - a network that the instance declares and was granted, and
-//! - one of each ancestor of it, likewise.
-//!
-//! The member's descriptor itself must match all of these: descriptors match
-//! by a common tag, which is not transitive, so a chain of pairwise matches
-//! could lead out of what an ancestor declares.
+//! A member may be reached by an instance if its descriptor matches a network
+//! that the operator allows, and one that the instance declares and was
+//! granted; and if the instance's parent may reach it, by the same rule. It is
+//! said of members, not of descriptors: descriptors match by a common tag,
+//! which is not transitive, so a chain of matches could lead out of what an
+//! ancestor reaches.
 //!
 //! An instance is a member of a network that it declares, if it was granted
 //! by the same rule. Its slots for it are those that speak what the network
@@ -17,6 +14,7 @@
 
 mod view;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use unicell_gateway_api::id::InstanceId;
@@ -176,65 +174,15 @@ fn lineage_allows(network: &Descriptor, lineage: &[&Party]) -> Result<(), Refusa
     Ok(())
 }
 
-/// The members of networks that match `network` which an instance may reach.
-/// `others` are the lineages of all running instances.
+/// The members that an instance may reach in those of its networks that match
+/// `network`. `others` are the lineages of all running instances.
 pub fn members(
     network: &Descriptor,
     lineage: &[&Party],
     policies: &[NetworkPolicy],
     others: &[Vec<&Party>],
 ) -> Vec<Reachable> {
-    let own = lineage.first().and_then(|party| party.id);
-    let policies: Vec<_> = policies
-        .iter()
-        .filter(|policy| matches(&policy.network, network))
-        .collect();
-    let mut members = Vec::new();
-    for policy in &policies {
-        if lineage_allows(&policy.network, lineage).is_ok() {
-            members.extend(policy.endpoints.iter().map(|endpoint| Reachable {
-                member: Member::Endpoint(endpoint.address, endpoint.transport),
-                slots: vec![Slot {
-                    port: endpoint.address.port(),
-                    transport: endpoint.transport,
-                    protocols: Vec::new(),
-                }],
-            }));
-        }
-    }
-    for other in others {
-        let Some(party) = other.first().filter(|party| party.id != own) else {
-            continue;
-        };
-        let mut slots: Vec<Slot> = Vec::new();
-        for need in party
-            .needs
-            .iter()
-            .filter(|need| matches(&need.network, network))
-        {
-            let policy = policies
-                .iter()
-                .any(|policy| policy.instances && matches(&policy.network, &need.network));
-            if policy
-                && lineage_allows(&need.network, lineage).is_ok()
-                && party.holds(need).is_ok()
-                && lineage_allows(&need.network, other).is_ok()
-            {
-                for slot in party.slots.iter().filter(|slot| speaks(slot, need)) {
-                    if !slots.contains(slot) {
-                        slots.push(slot.clone());
-                    }
-                }
-            }
-        }
-        if let (Some(id), false) = (party.id, slots.is_empty()) {
-            let member = Member::Instance(id);
-            members.push(Reachable { member, slots });
-        }
-    }
-    members.sort_by_key(|reachable| reachable.member);
-    members.dedup_by_key(|reachable| reachable.member);
-    members
+    without_itself(lineage, reach(Some(network), lineage, policies, others))
 }
 
 /// All members that an instance may reach, of all its networks.
@@ -243,24 +191,103 @@ pub fn all_members(
     policies: &[NetworkPolicy],
     others: &[Vec<&Party>],
 ) -> Vec<Reachable> {
-    let mut all: Vec<Reachable> = Vec::new();
-    let needs = lineage.first().map_or(&[][..], |party| &party.needs);
-    for need in needs {
-        for found in members(&need.network, lineage, policies, others) {
-            match all.iter_mut().find(|known| known.member == found.member) {
-                Some(known) => {
-                    let new = found
-                        .slots
-                        .into_iter()
-                        .filter(|slot| !known.slots.contains(slot));
-                    let new: Vec<_> = new.collect();
-                    known.slots.extend(new);
-                }
-                None => all.push(found),
+    without_itself(lineage, reach(None, lineage, policies, others))
+}
+
+fn without_itself(lineage: &[&Party], mut members: Vec<Reachable>) -> Vec<Reachable> {
+    let own = lineage
+        .first()
+        .and_then(|party| party.id)
+        .map(Member::Instance);
+    members.retain(|found| Some(found.member) != own);
+    members
+}
+
+/// What an instance's own declarations lead to, as far as its parent reaches it.
+fn reach(
+    network: Option<&Descriptor>,
+    lineage: &[&Party],
+    policies: &[NetworkPolicy],
+    others: &[Vec<&Party>],
+) -> Vec<Reachable> {
+    let mut found = declared(network, lineage, policies, others);
+    let above = lineage.get(1..).unwrap_or_default();
+    if found.is_empty() || above.is_empty() {
+        return found;
+    }
+    let above = reach(None, above, policies, others);
+    for reachable in &mut found {
+        let known = above.iter().find(|known| known.member == reachable.member);
+        let known = known.map(|known| &known.slots[..]).unwrap_or_default();
+        reachable.slots.retain(|slot| known.contains(slot));
+    }
+    found.retain(|reachable| !reachable.slots.is_empty());
+    found
+}
+
+/// What an instance's own declarations lead to, itself too.
+fn declared(
+    network: Option<&Descriptor>,
+    lineage: &[&Party],
+    policies: &[NetworkPolicy],
+    others: &[Vec<&Party>],
+) -> Vec<Reachable> {
+    let Some(party) = lineage.first() else {
+        return Vec::new();
+    };
+    let mut found: BTreeMap<Member, Vec<Slot>> = BTreeMap::new();
+    let asked = |need: &&NetworkNeed| network.is_none_or(|network| matches(&need.network, network));
+    for need in party.needs.iter().filter(asked) {
+        if party.holds(need).is_err() || granted(&need.network, lineage, policies).is_err() {
+            continue;
+        }
+        let matching = |policy: &&NetworkPolicy| matches(&policy.network, &need.network);
+        let policies: Vec<_> = policies.iter().filter(matching).collect();
+        for endpoint in policies.iter().flat_map(|policy| &policy.endpoints) {
+            let member = Member::Endpoint(endpoint.address, endpoint.transport);
+            let slot = Slot {
+                port: endpoint.address.port(),
+                transport: endpoint.transport,
+                protocols: Vec::new(),
+            };
+            found.insert(member, vec![slot]);
+        }
+        for other in others {
+            let slots = slots_in(&need.network, other, &policies);
+            if let Some(id) = other.first().and_then(|party| party.id)
+                && !slots.is_empty()
+            {
+                let known = found.entry(Member::Instance(id)).or_default();
+                let new = slots.into_iter().filter(|slot| !known.contains(slot));
+                let new: Vec<_> = new.cloned().collect();
+                known.extend(new);
             }
         }
     }
-    all
+    let reachable = |(member, slots)| Reachable { member, slots };
+    found.into_iter().map(reachable).collect()
+}
+
+/// The slots that an instance has for the members of a network.
+fn slots_in<'a>(
+    network: &Descriptor,
+    lineage: &[&'a Party],
+    policies: &[&NetworkPolicy],
+) -> Vec<&'a Slot> {
+    let Some(party) = lineage.first() else {
+        return Vec::new();
+    };
+    let is_member = |need: &&NetworkNeed| {
+        let allowed =
+            |policy: &&NetworkPolicy| policy.instances && matches(&policy.network, &need.network);
+        matches(&need.network, network)
+            && party.holds(need).is_ok()
+            && policies.iter().any(allowed)
+            && lineage_allows(&need.network, lineage).is_ok()
+    };
+    let needs: Vec<_> = party.needs.iter().filter(is_member).collect();
+    let spoken = |slot: &&Slot| needs.iter().any(|need| speaks(slot, need));
+    party.slots.iter().filter(spoken).collect()
 }
 
 /// Whether a slot is for the members of a network.

@@ -216,6 +216,8 @@ fn any_party() -> impl Strategy<Value = Party> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
     #[test]
     fn nobody_reaches_more_than_any_ancestor(
         mut parties in prop::collection::vec(any_party(), 5),
@@ -250,4 +252,21 @@ proptest! {
             prop_assert!(grandparent.is_empty());
         }
     }
+}
+
+#[test]
+fn a_member_with_two_names_is_no_way_around_an_ancestor() {
+    // The grandparent has the member's other name, which the operator does not allow.
+    let (child, parent, above) = (
+        party(0, &[&["a", "c"]]),
+        party(1, &[&["a"]]),
+        party(2, &[&["c"]]),
+    );
+    let member = party(3, &[&["a", "c"]]);
+    let policies = [policy(&["a"], &[])];
+    let others = [vec![&member]];
+    let of = |lineage: &[&Party]| who(&all_members(lineage, &policies, &others));
+    assert_eq!(of(&[&child]), [Member::Instance(id(3))]);
+    assert_eq!(of(&[&child, &parent]), [Member::Instance(id(3))]);
+    assert_eq!(of(&[&child, &parent, &above]), []);
 }
