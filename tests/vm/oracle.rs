@@ -24,7 +24,7 @@ macro_rules! oracle {
 
 oracle! {
     files: access copy descriptors directories fchmodat2 full getdents inotify links locks memfd
-        modes open openat2 pipes places read_write rename seek stat sync times xattr;
+        modes open openat2 pipes places read_write rename seek stat std sync times xattr;
     memory: advice brk mmap mremap sharing;
 }
 

@@ -111,7 +111,7 @@ pub fn remove(directory: &dyn Inode, inode: &dyn Inode, who: &Credentials) -> Re
 }
 
 /// Checks that a file may be given another name: by its owner, or by whoever could do with it what
-/// a new name lets others do (Linux's `fs.protected_hardlinks`, which is set everywhere).
+/// a new name lets others do (Linux's `fs.protected_hardlinks`, as distributions set it).
 ///
 /// # Errors
 ///
