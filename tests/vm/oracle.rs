@@ -24,7 +24,8 @@ macro_rules! oracle {
 
 oracle! {
     files: access copy descriptors directories fchmodat2 full getdents inotify links locks memfd
-        modes open openat2 pipes places read_write rename seek stat std sync times xattr;
+        modes open openat2 pipes places read_write read_write_flags rename seek stat std sync times
+        tmpfile xattr;
     memory: advice brk mmap mremap sharing;
 }
 
@@ -46,8 +47,14 @@ const ALWAYS_FAIL: &[(&str, usize)] = &[
     ("umount2", 1),
 ];
 
-/// Programs whose calls came to Linux later than the other's, and when.
-const SINCE: &[(&str, &str, (u32, u32))] = &[("files", "fchmodat2", (6, 6))];
+/// Programs whose calls, or what they ask of files in memory, came to Linux later than the others',
+/// and when.
+const SINCE: &[(&str, &str, (u32, u32))] = &[
+    ("files", "fchmodat2", (6, 6)),
+    ("files", "read_write_flags", (6, 5)),
+    ("files", "tmpfile", (6, 3)),
+    ("files", "xattr", (6, 6)),
+];
 
 /// Calls that the kernel has and no program covers yet.
 const NOT_YET: &[&str] = &[

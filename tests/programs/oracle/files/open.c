@@ -1,4 +1,4 @@
-/* open, openat, creat, close: flags, what they refuse, O_TMPFILE, O_PATH, the order of errors. */
+/* open, openat, creat, close: flags, what they refuse, O_PATH, the order of errors. */
 #include "../tell.h"
 
 static void flags_of(const char *what, int fd) {
@@ -143,36 +143,6 @@ static void at(void) {
         close(fd);
 }
 
-static void without_a_name(void) {
-    part("O_TMPFILE");
-    int fd = call(open, "a file without a name", ".", O_TMPFILE | O_RDWR, 0600);
-    flags_of("without a name", fd);
-    struct stat status;
-    must(fstat(fd, &status));
-    printf("mode %o, links %d, size %d\n", status.st_mode, (int)status.st_nlink, (int)status.st_size);
-    must(write(fd, "unnamed", 7));
-    char path[64];
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    call(linkat, "giving it a name", AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW);
-    call(linkat, "the same name again", AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW);
-    call(linkat, "a second name by descriptor", fd, "", AT_FDCWD, "named too", AT_EMPTY_PATH);
-    must(fstat(fd, &status));
-    printf("links %d\n", (int)status.st_nlink);
-    close(fd);
-    fd = must(open("named", O_RDONLY));
-    printf("read %zd: %s\n", read(fd, path, sizeof path), path);
-    close(fd);
-    fd = call(open, "one that may get no name", ".", O_TMPFILE | O_RDWR | O_EXCL, 0600);
-    call(linkat, "giving it one", fd, "", AT_FDCWD, "never", AT_EMPTY_PATH);
-    close(fd);
-    once("without a name, reading", ".", O_TMPFILE | O_RDONLY, 0600);
-    once("without a name, with O_CREAT", ".", O_TMPFILE | O_CREAT | O_RDWR, 0600);
-    once("without a name, in a file", "f", O_TMPFILE | O_RDWR, 0600);
-    once("without a name, nowhere", "absent", O_TMPFILE | O_RDWR, 0600);
-    once("the flag's own bit", ".", (O_TMPFILE & ~O_DIRECTORY) | O_RDWR, 0600);
-    once("without a name, in /proc", "/proc", O_TMPFILE | O_RDWR, 0600);
-}
-
 static void only_named(void) {
     part("O_PATH");
     int fd = call(open, "a file", "f", O_PATH);
@@ -241,7 +211,6 @@ int main(void) {
     modes();
     links();
     at();
-    without_a_name();
     only_named();
     descriptors();
     return 0;

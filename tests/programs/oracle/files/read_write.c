@@ -117,14 +117,12 @@ static void vectors(int fd) {
     call(preadv2, "where it stands", fd, three, 3L, -1L, -1L, 0);
     call(preadv2, "unknown flags", fd, three, 3L, 0L, 0L, 0x10000);
     call(preadv2, "appending", fd, three, 3L, 0L, 0L, RWF_APPEND);
-    call(preadv2, "of a pipe without waiting", pipes[0], three, 1L, -1L, -1L, RWF_NOWAIT);
     call(preadv2, "of a pipe at an offset", pipes[0], three, 1L, 0L, 0L, 0);
     call(preadv2, "at offset -2", fd, three, 1L, -2L, -1L, 0);
     call(preadv2, "from no descriptor", 999, three, 3L, 0L, 0L, 0);
     call(pwritev2, "at an offset", fd, text, 3L, 0L, 0L, 0);
     call(pwritev2, "where it stands", fd, text, 3L, -1L, -1L, 0);
     call(pwritev2, "synchronous", fd, text, 3L, 0L, 0L, RWF_SYNC | RWF_DSYNC);
-    call(pwritev2, "appending at an offset", fd, text, 3L, 0L, 0L, RWF_APPEND);
     call(pwritev2, "unknown flags", fd, text, 3L, 0L, 0L, 0x10000);
     call(pwritev2, "to no descriptor", 999, text, 3L, 0L, 0L, 0);
     call(lseek, "the end", fd, 0L, SEEK_END);

@@ -4,9 +4,9 @@
 #include <sys/sysmacros.h>
 
 static void show(const struct stat *status) {
-    printf("  mode %o links %ld owner %d.%d size %ld block size %ld\n", status->st_mode,
+    printf("  mode %o links %ld owner %d.%d size %ld\n", status->st_mode,
            S_ISDIR(status->st_mode) ? 0 : (long)status->st_nlink, status->st_uid, status->st_gid,
-           S_ISDIR(status->st_mode) ? 0 : (long)status->st_size, (long)status->st_blksize);
+           S_ISDIR(status->st_mode) ? 0 : (long)status->st_size);
 }
 
 #define shown(name, what, ...)                                   \
@@ -73,6 +73,7 @@ int main(void) {
     printf("device %d %d\n", major(status.st_rdev), minor(status.st_rdev));
     must(stat("f", &status));
     must(stat("second", &other));
+    printf("block size %ld\n", (long)status.st_blksize);
     printf("same inode: %d\n", status.st_ino == other.st_ino && status.st_dev == other.st_dev);
 
     part("by descriptor");
