@@ -16,6 +16,7 @@ mod judge;
 mod oracle;
 mod package;
 mod perl;
+mod proc;
 mod programs;
 mod python;
 mod ring;

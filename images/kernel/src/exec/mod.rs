@@ -175,6 +175,7 @@ impl Found {
             stack_start: top.pointer,
             arguments: top.arguments,
             environment: top.environment,
+            auxiliary: top.auxiliary,
         });
         *process.executable.lock() = Arc::from(self.program.path());
         Ok(Loaded {

@@ -42,6 +42,7 @@ pub(super) struct Top {
     pub(super) pointer: u64,
     pub(super) arguments: (u64, u64),
     pub(super) environment: (u64, u64),
+    pub(super) auxiliary: (u64, u64),
 }
 
 /// Strings, growing downwards.
@@ -100,6 +101,7 @@ pub(super) fn build(
     random::fill(&mut seed);
     strings.bytes.extend_from_slice(&seed);
 
+    let vector_at = words.len() as u64;
     words.extend(vector(auxiliary, credentials, random, platform, execfn));
     let pointer = (base - 8 * words.len() as u64) & !15;
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -109,6 +111,7 @@ pub(super) fn build(
         pointer,
         arguments: (base, environment_start),
         environment: (environment_start, environment_end),
+        auxiliary: (pointer + 8 * vector_at, pointer + 8 * words.len() as u64),
     })
 }
 

@@ -1,8 +1,10 @@
 //! epoll(7): a set of files that is waited for as a whole.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use core::fmt::Write;
 
 use linux_raw_sys::general as linux;
 
@@ -250,6 +252,23 @@ impl Epoll {
 }
 
 impl File for Epoll {
+    fn details(&self) -> String {
+        const ALWAYS: u32 = linux::EPOLLERR | linux::EPOLLHUP;
+        let mut text = String::new();
+        self.state.lock().each(|(fd, _), interest, file| {
+            let (events, data) = (interest.events | ALWAYS, interest.data);
+            let (position, stat) = (file.position(), file.stat());
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "tfd: {fd:8} events: {events:8x} data: {data:16x}  pos:{position} ino:{:x} sdev:{:x}",
+                stat.ino, stat.device
+            );
+            true
+        });
+        text
+    }
+
     fn stat(&self) -> Stat {
         anonymous::stat(0, 0o600)
     }

@@ -1,5 +1,7 @@
 //! eventfd(2): a counter that can be waited for.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::anonymous;
@@ -33,6 +35,10 @@ impl EventFd {
 }
 
 impl File for EventFd {
+    fn details(&self) -> String {
+        format!("eventfd-count: {:16x}\n", *self.count.lock())
+    }
+
     fn stat(&self) -> Stat {
         anonymous::stat(0, 0o600)
     }

@@ -1,5 +1,6 @@
 //! What an open descriptor leads to: the operations that every kind of file may offer.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -236,6 +237,11 @@ pub trait File: Any + Send + Sync {
     /// What `/proc/self/fd` calls it, where it has no path.
     fn name(&self) -> Vec<u8> {
         b"anon_inode:[file]".to_vec()
+    }
+
+    /// What `/proc/self/fdinfo` says of it beside its position and flags: whole lines.
+    fn details(&self) -> String {
+        String::new()
     }
 
     /// The seals of a file in memory (F_SEAL_*), after adding some.

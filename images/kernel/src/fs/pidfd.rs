@@ -1,5 +1,7 @@
 //! pidfd_open(2): a process as something to be waited for.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -18,6 +20,14 @@ use crate::task::{self, Process, WaitQueue};
 struct PidFd(Arc<Process>);
 
 impl File for PidFd {
+    fn details(&self) -> String {
+        let id = self.0.id();
+        match by_id(id) {
+            Some(_) => format!("Pid:\t{id}\nNSpid:\t{id}\n"),
+            None => "Pid:\t-1\nNSpid:\t-1\n".into(),
+        }
+    }
+
     fn stat(&self) -> Stat {
         anonymous::stat(self.0.id().into(), 0o600)
     }

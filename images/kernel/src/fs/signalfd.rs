@@ -1,5 +1,7 @@
 //! signalfd(2): signals as something to be read.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -73,6 +75,10 @@ fn told(info: &Info) -> [u8; SIZE] {
 }
 
 impl File for SignalFd {
+    fn details(&self) -> String {
+        format!("sigmask:\t{:016x}\n", self.set.lock().0)
+    }
+
     fn stat(&self) -> Stat {
         anonymous::stat(0, 0o600)
     }

@@ -1,6 +1,8 @@
 //! timerfd_create(2): a timer that can be waited for. Nothing runs when it expires; whoever looks
 //! compares it with the clock.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::anonymous;
@@ -97,6 +99,18 @@ impl TimerFd {
 }
 
 impl File for TimerFd {
+    fn details(&self) -> String {
+        let ticks = self.state.lock().expired();
+        let (left, interval) = self.get();
+        let shown = |ns: u64| format!("({}, {})", ns / time::SECOND, ns % time::SECOND);
+        format!(
+            "clockid: {}\nticks: {ticks}\nsettime flags: 00\nit_value: {}\nit_interval: {}\n",
+            u32::from(!self.realtime),
+            shown(left),
+            shown(interval)
+        )
+    }
+
     fn stat(&self) -> Stat {
         anonymous::stat(0, 0o600)
     }

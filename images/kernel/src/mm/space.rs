@@ -38,6 +38,7 @@ pub struct Layout {
     pub stack_start: u64,
     pub arguments: (u64, u64),
     pub environment: (u64, u64),
+    pub auxiliary: (u64, u64),
 }
 
 /// What the main thread's stack is called.

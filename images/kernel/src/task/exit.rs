@@ -51,6 +51,7 @@ fn leave(code: u32) {
     let process = thread.process().clone();
     signal_end(&thread);
     number_freed();
+    *process.last_name.lock() = *thread.name.lock();
     let last = {
         let mut threads = process.threads.lock();
         threads.retain(|other| !Arc::ptr_eq(other, &thread));

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI16, AtomicU32, Ordering};
 
 use super::accounts::{Accounts, Used};
 use super::limits::Limits;
@@ -86,6 +86,10 @@ pub struct Process {
     pub limits: Mutex<Limits>,
     /// The program's path, for `/proc/self/exe`.
     pub executable: Mutex<Arc<[u8]>>,
+    /// The name of a thread that has ended, for a zombie.
+    pub(super) last_name: Mutex<[u8; 16]>,
+    /// `oom_score_adj` of `/proc`.
+    pub oom_preference: AtomicI16,
     /// When it began, monotonic ns.
     pub started: u64,
     /// What its threads have used, those that have ended included.
@@ -197,6 +201,8 @@ impl Process {
             credentials: Mutex::default(),
             limits: Mutex::default(),
             executable: Mutex::new(Arc::from(&b""[..])),
+            last_name: Mutex::default(),
+            oom_preference: AtomicI16::new(0),
             started: time::monotonic(),
             accounts: Accounts::default(),
             children_accounts: Accounts::default(),
@@ -237,6 +243,8 @@ impl Process {
             credentials: Mutex::new(self.credentials.lock().clone()),
             limits: Mutex::new(self.limits.lock().clone()),
             executable: Mutex::new(self.executable.lock().clone()),
+            last_name: Mutex::default(),
+            oom_preference: AtomicI16::new(self.oom_preference.load(Ordering::Relaxed)),
             started: time::monotonic(),
             accounts: Accounts::default(),
             children_accounts: Accounts::default(),
@@ -349,12 +357,10 @@ impl Process {
         *self.life.lock()
     }
 
-    /// The name of its first thread.
+    /// The name of its first thread, or of the last one that it had.
     pub fn name(&self) -> [u8; 16] {
-        self.threads
-            .lock()
-            .first()
-            .map_or([0; 16], |thread| *thread.name.lock())
+        let first = self.threads.lock().first().cloned();
+        first.map_or(*self.last_name.lock(), |thread| *thread.name.lock())
     }
 
     /// Nanoseconds that its threads have run, those that have ended included.

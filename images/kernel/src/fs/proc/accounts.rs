@@ -19,7 +19,7 @@ pub(super) fn of(process: &Process, subject: &Subject, what: Used) -> u64 {
 
 /// `/proc/PID/io`. Nothing ever goes to a disk.
 pub(super) fn io(subject: &Subject) -> Result<Vec<u8>> {
-    let process = subject.process()?;
+    let process = subject.private()?;
     let used = |what| {
         if subject.number == process.id() {
             process.accounts.get(what)

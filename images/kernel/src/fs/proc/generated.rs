@@ -10,7 +10,7 @@ use crate::fs::inode::{Change, FileSystem, Inode, New, Target};
 use crate::fs::stat::{Kind, Stat, Timestamp};
 use crate::io::{Sink, Source};
 use crate::sync::Mutex;
-use crate::task::Process;
+use crate::task::{self, Process};
 
 /// Bytes that a setting takes at once.
 const SETTING_MAX: usize = 4096;
@@ -32,6 +32,21 @@ impl Subject {
         Self {
             process: Arc::downgrade(process),
             number,
+        }
+    }
+
+    /// The process, if the caller may see what is its own business: root, and its user.
+    pub(super) fn private(&self) -> Result<Arc<Process>> {
+        let process = self.process()?;
+        let (caller, target) = (task::process().credentials(), process.credentials());
+        let users = [target.uid, target.euid, target.suid];
+        let groups = [target.gid, target.egid, target.sgid];
+        let same =
+            users.iter().all(|id| *id == caller.uid) && groups.iter().all(|id| *id == caller.gid);
+        if same || caller.is_root() {
+            Ok(process)
+        } else {
+            Err(Errno::EACCES)
         }
     }
 

@@ -52,7 +52,7 @@ fn line(area: &Area) -> Vec<u8> {
 
 /// `/proc/PID/maps`.
 pub(super) fn maps(subject: &Subject) -> Result<Vec<u8>> {
-    let areas = subject.process()?.space().areas();
+    let areas = subject.private()?.space().areas();
     Ok(areas.iter().flat_map(line).collect())
 }
 
@@ -80,6 +80,7 @@ fn counts(size: Option<u64>, resident: u64, anonymous: u64) -> String {
     }
     tell("Rss", resident);
     tell("Pss", resident);
+    tell("Pss_Dirty", anonymous);
     tell("Shared_Clean", 0);
     tell("Shared_Dirty", 0);
     tell("Private_Clean", resident - anonymous);
@@ -88,6 +89,10 @@ fn counts(size: Option<u64>, resident: u64, anonymous: u64) -> String {
     tell("Anonymous", anonymous);
     tell("LazyFree", 0);
     tell("AnonHugePages", 0);
+    tell("ShmemPmdMapped", 0);
+    tell("FilePmdMapped", 0);
+    tell("Shared_Hugetlb", 0);
+    tell("Private_Hugetlb", 0);
     tell("Swap", 0);
     tell("SwapPss", 0);
     tell("Locked", 0);
@@ -105,7 +110,7 @@ fn anonymous_part(area: &Area, resident: u64) -> u64 {
 /// `/proc/PID/smaps`.
 pub(super) fn smaps(subject: &Subject) -> Result<Vec<u8>> {
     let mut text = Vec::new();
-    for area in subject.process()?.space().areas() {
+    for area in subject.private()?.space().areas() {
         let resident = resident(subject, &area)?;
         let anonymous = anonymous_part(&area, resident);
         text.extend(line(&area));
@@ -128,7 +133,7 @@ pub(super) fn smaps(subject: &Subject) -> Result<Vec<u8>> {
 
 /// `/proc/PID/smaps_rollup`.
 pub(super) fn rollup(subject: &Subject) -> Result<Vec<u8>> {
-    let areas = subject.process()?.space().areas();
+    let areas = subject.private()?.space().areas();
     let (mut all, mut anonymous) = (0, 0);
     for area in &areas {
         let resident = resident(subject, area)?;

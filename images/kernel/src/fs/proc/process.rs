@@ -12,6 +12,7 @@ use super::{accounts, kernel, memory, net, status};
 use crate::errno::{Errno, Result};
 use crate::fs::inode::Target;
 use crate::fs::{Kind, Location, OpenFile, anonymous, mount};
+use crate::task::process::Life;
 use crate::task::{self, Process};
 
 /// Bytes of arguments or environment that are shown, at most.
@@ -61,32 +62,49 @@ fn own_thread(_: &Subject) -> Result<Target> {
 
 /// What is in the directory of a process, and of a thread.
 const ENTRIES: &[(&str, Child)] = &[
+    ("auxv", Child::Text(auxiliary)),
     ("cgroup", Child::Text(|_| Ok(b"0::/\n".to_vec()))),
     ("cmdline", Child::Text(arguments)),
     ("comm", Child::Setting(status::name, status::set_name)),
+    (
+        "coredump_filter",
+        Child::Text(|_| Ok(b"00000033\n".to_vec())),
+    ),
+    ("cpuset", Child::Text(|_| Ok(b"/\n".to_vec()))),
     ("cwd", Child::Link(working_directory)),
     ("environ", Child::Text(environment)),
     ("exe", Child::Link(executable)),
     ("fd", Child::Directory(descriptors)),
     ("fdinfo", Child::Directory(descriptor_infos)),
+    ("gid_map", Child::Text(own_numbers)),
     ("io", Child::Text(accounts::io)),
     ("limits", Child::Text(status::limits)),
+    ("loginuid", Child::Text(|_| Ok(b"4294967295".to_vec()))),
     ("maps", Child::Text(memory::maps)),
     ("mountinfo", Child::Text(mountinfo)),
     ("mounts", Child::Text(mounts)),
     ("net", Child::Directory(net::directory)),
+    ("ns", Child::Directory(namespaces)),
+    ("oom_adj", Child::Text(|_| Ok(b"0\n".to_vec()))),
     ("oom_score", Child::Text(|_| Ok(b"0\n".to_vec()))),
     (
         "oom_score_adj",
-        Child::Setting(|_| Ok(b"0\n".to_vec()), |_, _| Ok(())),
+        Child::Setting(status::preference, status::set_preference),
     ),
+    ("personality", Child::Text(|_| Ok(b"00000000\n".to_vec()))),
     ("root", Child::Link(root_directory)),
     ("schedstat", Child::Text(accounts::schedstat)),
+    ("sessionid", Child::Text(|_| Ok(b"4294967295".to_vec()))),
+    ("setgroups", Child::Text(|_| Ok(b"allow\n".to_vec()))),
     ("smaps", Child::Text(memory::smaps)),
     ("smaps_rollup", Child::Text(memory::rollup)),
     ("stat", Child::Text(status::stat)),
     ("statm", Child::Text(memory::statm)),
     ("status", Child::Text(status::status)),
+    ("syscall", Child::Text(|_| Ok(b"running\n".to_vec()))),
+    ("timerslack_ns", Child::Text(|_| Ok(b"50000\n".to_vec()))),
+    ("uid_map", Child::Text(own_numbers)),
+    ("wchan", Child::Text(|_| Ok(b"0".to_vec()))),
 ];
 
 fn directory(subject: &Subject) -> Result<Vec<Item>> {
@@ -125,6 +143,40 @@ fn threads(subject: &Subject) -> Result<Vec<Item>> {
     Ok(ids.into_iter().map(of).collect())
 }
 
+/// The numbers of users and groups are the box's own.
+fn own_numbers(_: &Subject) -> Result<Vec<u8>> {
+    Ok(b"         0          0 4294967295\n".to_vec())
+}
+
+/// Names of namespaces, each with the number of the one that there is (as Linux numbers its first
+/// ones).
+fn namespaces(subject: &Subject) -> Result<Vec<Item>> {
+    macro_rules! links {
+        ($($name:literal: $target:literal),*) => {
+            Ok(vec![$((
+                Cow::Borrowed($name),
+                Child::Link(|subject| {
+                    subject.private()?;
+                    Ok(Target::Path($target.to_vec()))
+                }),
+                subject.clone(),
+            )),*])
+        };
+    }
+    links! {
+        "cgroup": b"cgroup:[4026531835]",
+        "ipc": b"ipc:[4026531839]",
+        "mnt": b"mnt:[4026531841]",
+        "net": b"net:[4026531840]",
+        "pid": b"pid:[4026531836]",
+        "pid_for_children": b"pid:[4026531836]",
+        "time": b"time:[4026531834]",
+        "time_for_children": b"time:[4026531834]",
+        "user": b"user:[4026531837]",
+        "uts": b"uts:[4026531838]"
+    }
+}
+
 /// The strings between two addresses of a process.
 fn strings(process: &Process, (start, end): (u64, u64)) -> Result<Vec<u8>> {
     let len = end.saturating_sub(start).min(STRINGS_MAX);
@@ -140,12 +192,26 @@ fn arguments(subject: &Subject) -> Result<Vec<u8>> {
 }
 
 fn environment(subject: &Subject) -> Result<Vec<u8>> {
-    let process = subject.process()?;
+    let process = subject.private()?;
     Ok(strings(&process, process.space().layout().environment).unwrap_or_default())
 }
 
+fn auxiliary(subject: &Subject) -> Result<Vec<u8>> {
+    let process = subject.private()?;
+    Ok(strings(&process, process.space().layout().auxiliary).unwrap_or_default())
+}
+
+/// The process, if it still has what a zombie has given up.
+fn alive(subject: &Subject) -> Result<Arc<Process>> {
+    let process = subject.private()?;
+    match process.life() {
+        Life::Zombie(_) => Err(Errno::ENOENT),
+        _ => Ok(process),
+    }
+}
+
 fn executable(subject: &Subject) -> Result<Target> {
-    let path = subject.process()?.executable();
+    let path = alive(subject)?.executable();
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
@@ -172,17 +238,15 @@ fn link_to(location: Location) -> Target {
 }
 
 fn working_directory(subject: &Subject) -> Result<Target> {
-    Ok(link_to(Location::of(
-        subject.process()?.context().directory(),
-    )))
+    Ok(link_to(Location::of(alive(subject)?.context().directory())))
 }
 
 fn root_directory(subject: &Subject) -> Result<Target> {
-    Ok(link_to(Location::of(subject.process()?.context().root())))
+    Ok(link_to(Location::of(alive(subject)?.context().root())))
 }
 
 fn for_each_descriptor(subject: &Subject, child: Child) -> Result<Vec<Item>> {
-    let process = subject.process()?;
+    let process = subject.private()?;
     let of = |fd: u32| (Cow::Owned(fd.to_string()), child, Subject::of(&process, fd));
     Ok(process.files().list().into_iter().map(of).collect())
 }
@@ -216,9 +280,9 @@ fn descriptor_info(subject: &Subject) -> Result<Vec<u8>> {
         flags |= linux_raw_sys::general::O_CLOEXEC;
     }
     let (position, mount) = (file.position(), stat.device);
-    let ino = stat.ino;
+    let (ino, details) = (stat.ino, file.file().details());
     Ok(
-        format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n")
+        format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{ino}\n{details}")
             .into_bytes(),
     )
 }

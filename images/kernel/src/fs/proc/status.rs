@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 
 use super::generated::Subject;
 use super::{accounts, memory};
@@ -53,6 +54,25 @@ pub(super) fn set_name(subject: &Subject, text: &[u8]) -> Result<()> {
     let len = text.len().min(name.len() - 1);
     name[..len].copy_from_slice(&text[..len]);
     *thread.name.lock() = name;
+    Ok(())
+}
+
+/// `/proc/PID/oom_score_adj`.
+pub(super) fn preference(subject: &Subject) -> Result<Vec<u8>> {
+    let preference = subject.process()?.oom_preference.load(Ordering::Relaxed);
+    Ok(format!("{preference}\n").into_bytes())
+}
+
+/// Writes to `/proc/PID/oom_score_adj`. It is kept and told: nobody is picked by it.
+pub(super) fn set_preference(subject: &Subject, text: &[u8]) -> Result<()> {
+    let number = core::str::from_utf8(text).ok();
+    let number = number.and_then(|text| text.trim().parse().ok());
+    let wanted = number.filter(|wanted| (-1000..=1000).contains(wanted));
+    let wanted = wanted.ok_or(Errno::EINVAL)?;
+    subject
+        .private()?
+        .oom_preference
+        .store(wanted, Ordering::Relaxed);
     Ok(())
 }
 
@@ -188,7 +208,13 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
         .map(|group| format!("{group} "))
         .collect();
     tell("Groups", groups.concat());
-    tell_memory(subject, &mut tell)?;
+    tell("NStgid", process.id().to_string());
+    tell("NSpid", subject.number.to_string());
+    tell("NSpgid", process.group().to_string());
+    tell("NSsid", process.session().to_string());
+    if !matches!(process.life(), Life::Zombie(_)) {
+        tell_memory(subject, &mut tell)?;
+    }
     tell("Threads", format!("{}", process.threads.lock().len()));
     tell_signals(&process, subject, &mut tell);
     let capabilities = if euid == 0 {
@@ -203,6 +229,7 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
     tell("CapAmb", "0000000000000000".into());
     tell("NoNewPrivs", "0".into());
     tell("Seccomp", "0".into());
+    tell("Seccomp_filters", "0".into());
     tell("Cpus_allowed", "1".into());
     tell("Cpus_allowed_list", "0".into());
     tell("Mems_allowed", "1".into());
@@ -218,23 +245,26 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
 
 fn tell_memory(subject: &Subject, tell: &mut impl FnMut(&str, String)) -> Result<()> {
     let usage = memory::usage(subject)?;
-    let mut tell =
+    let mut tell_pages =
         |name: &str, pages: u64| tell(name, format!("{:>8} kB", pages * PAGE_SIZE / 1024));
-    tell("VmPeak", usage.size);
-    tell("VmSize", usage.size);
-    tell("VmLck", 0);
-    tell("VmPin", 0);
-    tell("VmHWM", usage.resident);
-    tell("VmRSS", usage.resident);
-    tell("RssAnon", usage.resident - usage.files);
-    tell("RssFile", usage.files);
-    tell("RssShmem", 0);
-    tell("VmData", usage.data);
-    tell("VmStk", usage.stack);
-    tell("VmExe", usage.code);
-    tell("VmLib", 0);
-    tell("VmPTE", 0);
-    tell("VmSwap", 0);
+    tell_pages("VmPeak", usage.size);
+    tell_pages("VmSize", usage.size);
+    tell_pages("VmLck", 0);
+    tell_pages("VmPin", 0);
+    tell_pages("VmHWM", usage.resident);
+    tell_pages("VmRSS", usage.resident);
+    tell_pages("RssAnon", usage.resident - usage.files);
+    tell_pages("RssFile", usage.files);
+    tell_pages("RssShmem", 0);
+    tell_pages("VmData", usage.data);
+    tell_pages("VmStk", usage.stack);
+    tell_pages("VmExe", usage.code);
+    tell_pages("VmLib", 0);
+    tell_pages("VmPTE", 0);
+    tell_pages("VmSwap", 0);
+    tell_pages("HugetlbPages", 0);
+    tell("CoreDumping", "0".into());
+    tell("THP_enabled", "1".into());
     Ok(())
 }
 
