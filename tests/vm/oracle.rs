@@ -218,6 +218,21 @@ fn kernel() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
+/// Natively the bound would be half of the host's memory, so that only the guest reaches it.
+#[test]
+fn files_take_half_of_memory_and_give_it_back() {
+    let script = "dd if=/dev/zero of=/f bs=1M count=100 2>/dev/null; echo $?
+        echo more >/g || echo none
+        rm /f
+        dd if=/dev/zero of=/f bs=1M count=20 2>/dev/null; echo $?
+        echo more >/g && cat /g";
+    let shell = Run::new(&tree("busybox"), "/bin/busybox").args(["sh", "-c", script]);
+    let outcome = shell.options(["--memory", "64M"]).guest();
+    assert_eq!(outcome.out(), "1\nnone\n0\nmore\n", "{outcome}");
+    let words = "No space left on device";
+    assert!(outcome.err().contains(words), "{outcome}");
+}
+
 #[test]
 fn every_program_is_run() {
     let mut sources = Vec::new();
