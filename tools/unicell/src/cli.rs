@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a box: a directory of Linux files, a root filesystem tar, or a package
     Run(RunArguments),
-    /// Pack a directory or a root filesystem tar into one file
+    /// Pack a directory, a root filesystem tar or a container's image into one file
     Pack(PackArguments),
     /// Show what a service is: what it runs, how it is spoken to, its files
     Inspect(InspectArguments),
@@ -124,7 +124,7 @@ Examples:
 
 The same files give the same package, byte for byte, whenever and wherever they are packed.")]
 pub(crate) struct PackArguments {
-    /// A directory, or a root filesystem tar
+    /// A directory, a root filesystem tar, an OCI image layout or a docker-archive
     #[arg(value_name = "BOX")]
     pub(crate) source: PathBuf,
     /// Where the package goes

@@ -11,7 +11,7 @@ use serde::Serialize;
 use unicell_service::check::Warning;
 use unicell_service::manifest::Overrides;
 use unicell_service::package::{
-    ManifestSource, PackError, PackOptions, Packed, Phase, Progress, pack_directory, pack_tar,
+    ManifestSource, PackError, PackOptions, Packed, Phase, Progress, pack_path,
 };
 
 use crate::cli::PackArguments;
@@ -67,13 +67,9 @@ pub(crate) fn pack_source(
     };
     let mut bar = Bar::new();
     let mut progress = |progress| bar.show(progress);
-    let result = if source.is_dir() {
-        pack_directory(source, &options, out, &mut progress)
-    } else {
-        let tar = File::open(source)
-            .map_err(|error| Failure::failed(format!("{}: {error}", source.display())))?;
-        pack_tar(tar, &options, out, &mut progress)
-    };
+    let spool = crate::cache::Cache::open().map(|cache| cache.temporary().to_owned());
+    let spool = spool.unwrap_or_else(std::env::temp_dir);
+    let result = pack_path(source, &options, &spool, out, &mut progress);
     bar.finish();
     result.map_err(|error| explain(source, &error))
 }

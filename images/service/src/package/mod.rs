@@ -22,6 +22,7 @@ mod write;
 pub(crate) use header::MAGIC;
 pub use open::{OpenError, Package, Part};
 pub use pack::{
-    MANIFEST_NAME, ManifestSource, PackError, PackOptions, Packed, pack_directory, pack_tar,
+    MANIFEST_NAME, ManifestSource, PackError, PackOptions, Packed, pack_directory, pack_path,
+    pack_tar,
 };
 pub use write::{Phase, Progress, Sizes, WritePackageError, Written, write};

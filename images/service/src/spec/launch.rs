@@ -14,6 +14,8 @@ const ARGS: &str = "args";
 const ENV: &str = "env";
 /// The working directory, an absolute path.
 const WORKDIR: &str = "workdir";
+/// Whom an image would be started as: kept, and of no effect in a box.
+const USER: &str = "user";
 /// Before the alias of a dependency; the value is its id, 32 bytes.
 const DEPENDENCY: &str = "dependency.";
 
@@ -116,6 +118,11 @@ impl Init {
     pub fn set_workdir(&mut self, workdir: &str) {
         self.xattrs
             .insert(WORKDIR.to_owned(), workdir.as_bytes().into());
+    }
+
+    /// Keeps whom an image would be started as.
+    pub fn set_user(&mut self, user: &str) {
+        self.xattrs.insert(USER.to_owned(), user.as_bytes().into());
     }
 
     /// The services that it may start by name.

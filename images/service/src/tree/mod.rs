@@ -8,6 +8,7 @@
 
 mod directory;
 mod error;
+pub mod image;
 pub(crate) mod path;
 mod resolve;
 mod source;

@@ -78,6 +78,15 @@ impl Source {
         is_whole.then(|| file.try_clone()).transpose()
     }
 
+    /// The file in which the bytes lie, where, and how many they are.
+    pub(super) fn file_part(&self) -> io::Result<(Arc<File>, u64, u64)> {
+        let reader = self.open()?;
+        match reader.bytes {
+            Bytes::File(file) => Ok((file, reader.offset, self.len)),
+            Bytes::Memory(_) => Err(io::Error::other("it does not lie in a file")),
+        }
+    }
+
     /// `len` of the bytes, from `offset`. Both lie within them.
     pub(crate) fn part(&self, offset: u64, len: u64) -> Self {
         debug_assert!(offset + len <= self.len);

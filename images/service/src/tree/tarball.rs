@@ -14,8 +14,8 @@ use std::sync::Arc;
 use tar::{Archive, Entry, EntryType, Header};
 
 use super::{
-    BoxPath, Content, DeviceNumber, EntryFault, Inode, InodeId, Limits, Metadata, Source, Tree,
-    TreeError, Xattrs, display, xattr,
+    BoxPath, Content, DeviceNumber, EntryFault, Inode, InodeId, Limits, Metadata, Source,
+    SourceReader, Tree, TreeError, Xattrs, display, xattr,
 };
 
 /// Most bytes of headers that one entry may have: long names, PAX records.
@@ -34,39 +34,73 @@ const IMPLIED: Metadata = Metadata {
 /// box's root. Times are not taken over.
 pub fn read_tar(file: File, limits: Limits) -> Result<Tree, TreeError> {
     let file = Arc::new(file);
-    let fault = |source| TreeError::Tar {
+    let len = file.metadata().map_err(unreadable)?.len();
+    refuse_compressed(&file).map_err(unreadable)??;
+    let mut builder = Builder::new(limits);
+    builder.add(&file, 0, len)?;
+    Ok(builder.tree)
+}
+
+/// Reads a tree that lies in layers, as the images of containers do. Each is a
+/// tar from some place of a file on, for some bytes. An entry `.wh.NAME` removes
+/// NAME of the layers below, and `.wh..wh..opq` all that they have in its
+/// directory (OCI image specification, "Image Layer Filesystem Changeset").
+pub(super) fn read_layers(
+    layers: &[(Arc<File>, u64, u64)],
+    limits: Limits,
+) -> Result<Tree, TreeError> {
+    let mut builder = Builder::new(limits);
+    for (file, offset, len) in layers {
+        // First what is removed: a layer's own entries stay, in any order.
+        builder.remove_whiteouts(file, *offset, *len)?;
+        builder.is_layer = true;
+        builder.add(file, *offset, *len)?;
+    }
+    Ok(builder.tree)
+}
+
+/// What of a layer removes things.
+const WHITEOUT: &[u8] = b".wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+fn unreadable(source: io::Error) -> TreeError {
+    TreeError::Tar {
         after: String::new(),
         source,
-    };
-    let len = file.metadata().map_err(fault)?.len();
-    refuse_compressed(&file).map_err(fault)??;
+    }
+}
+
+/// What is done with each entry of a tar, by its name.
+type OfEntry<'a> =
+    dyn FnMut(&[u8], &mut Entry<'_, Metered<SourceReader>>) -> Result<(), EntryFault> + 'a;
+
+/// Calls `each` with the name of every entry of a tar, and the entry.
+pub(super) fn each_entry(
+    file: &Arc<File>,
+    offset: u64,
+    len: u64,
+    each: &mut OfEntry<'_>,
+) -> Result<(), TreeError> {
     let budget = Rc::new(Cell::new(HEADER_BUDGET));
-    let source = Source::slice(Arc::clone(&file), 0, len)
+    let source = Source::slice(Arc::clone(file), offset, len)
         .open()
-        .map_err(fault)?;
+        .map_err(unreadable)?;
     let mut archive = Archive::new(Metered {
         inner: source,
         budget: Rc::clone(&budget),
     });
-    let mut builder = Builder {
-        tree: Tree::new(IMPLIED, limits),
-        file,
-        len,
-    };
     let mut after = Vec::new();
-    for entry in archive.entries_with_seek().map_err(fault)? {
+    for entry in archive.entries_with_seek().map_err(unreadable)? {
         let mut entry = entry.map_err(|source| TreeError::Tar {
             after: display(&after),
             source,
         })?;
         let name = entry.path_bytes().into_owned();
-        builder
-            .entry(&name, &mut entry)
-            .map_err(|fault| fault.at(&name))?;
+        each(&name, &mut entry).map_err(|fault| fault.at(&name))?;
         budget.set(HEADER_BUDGET);
         after = name;
     }
-    Ok(builder.tree)
+    Ok(())
 }
 
 fn refuse_compressed(file: &Arc<File>) -> io::Result<Result<(), TreeError>> {
@@ -90,11 +124,67 @@ fn refuse_compressed(file: &Arc<File>) -> io::Result<Result<(), TreeError>> {
 
 struct Builder {
     tree: Tree,
-    file: Arc<File>,
+    file: Option<Arc<File>>,
+    /// Where in the file the tar lies.
+    offset: u64,
     len: u64,
+    /// Whether names may say what is removed.
+    is_layer: bool,
 }
 
 impl Builder {
+    fn new(limits: Limits) -> Self {
+        Self {
+            tree: Tree::new(IMPLIED, limits),
+            file: None,
+            offset: 0,
+            len: 0,
+            is_layer: false,
+        }
+    }
+
+    /// Adds the entries of a tar to the tree.
+    fn add(&mut self, file: &Arc<File>, offset: u64, len: u64) -> Result<(), TreeError> {
+        self.file = Some(Arc::clone(file));
+        (self.offset, self.len) = (offset, len);
+        each_entry(file, offset, len, &mut |name, entry| {
+            self.entry(name, entry)
+        })
+    }
+
+    /// Removes what a layer says that the layers below lose.
+    fn remove_whiteouts(
+        &mut self,
+        file: &Arc<File>,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), TreeError> {
+        each_entry(file, offset, len, &mut |name, _| {
+            let path = BoxPath::parse(name)?;
+            let Some((name, parents)) = path.split_last() else {
+                return Ok(());
+            };
+            let Some(gone) = name.strip_prefix(WHITEOUT) else {
+                return Ok(());
+            };
+            let mut directory = Tree::ROOT;
+            for parent in parents {
+                let Some(child) = self.tree.child(directory, parent) else {
+                    return Ok(());
+                };
+                directory = child;
+            }
+            if name == OPAQUE {
+                if let Content::Directory(entries) = &mut self.tree.inode_mut(directory).content {
+                    entries.clear();
+                }
+            } else {
+                self.tree.remove(directory, gone);
+            }
+            Ok(())
+        })
+    }
+
     fn entry<R: Read>(&mut self, name: &[u8], entry: &mut Entry<'_, R>) -> Result<(), EntryFault> {
         let mut kind = entry.header().entry_type();
         if kind == EntryType::Regular && name.ends_with(b"/") {
@@ -105,6 +195,12 @@ impl Builder {
             return Ok(());
         }
         let path = BoxPath::parse(name)?;
+        let is_whiteout = path
+            .split_last()
+            .is_some_and(|(name, _)| name.starts_with(WHITEOUT));
+        if self.is_layer && is_whiteout {
+            return Ok(());
+        }
         let metadata = metadata(entry.header())?;
         let xattrs = xattrs(entry)?;
         let Some((name, parents)) = path.split_last() else {
@@ -188,7 +284,8 @@ impl Builder {
                 if offset.checked_add(size).is_none_or(|end| end > self.len) {
                     return Err(EntryFault::Truncated { size });
                 }
-                Content::File(Source::slice(Arc::clone(&self.file), offset, size))
+                let file = self.file.as_ref().ok_or(EntryFault::Unreadable)?;
+                Content::File(Source::slice(Arc::clone(file), self.offset + offset, size))
             }
             EntryType::Directory => Content::Directory(BTreeMap::new()),
             EntryType::Symlink => {
@@ -258,7 +355,7 @@ fn xattrs<R: Read>(entry: &mut Entry<'_, R>) -> Result<Xattrs, EntryFault> {
 
 /// A reader with a budget: the tar crate reads long names and PAX records
 /// whole, and only their size field says how large they are.
-struct Metered<R> {
+pub(super) struct Metered<R> {
     inner: R,
     budget: Rc<Cell<u64>>,
 }
