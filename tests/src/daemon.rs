@@ -154,10 +154,6 @@ fn socket(directory: &Path) -> PathBuf {
     directory.join("node.sock")
 }
 
-#[expect(
-    clippy::zombie_processes,
-    reason = "whoever asked for it waits for it; where it does not start, the test ends"
-)]
 fn begin(directory: &Path) -> (Child, BufReader<ChildStderr>) {
     let mut command = Command::new(unicell());
     command
