@@ -2,24 +2,23 @@
 //! state; and switching from one to another.
 #![allow(unsafe_code)]
 
-use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::xstate::State;
 use super::{Frame, cpu};
+use crate::errno::Result;
+use crate::memory::PAGE_SIZE;
+use crate::memory::frames::Run;
 
-/// 8-byte words of a kernel stack: 32 KiB, of which few are ever touched.
-const STACK_WORDS: usize = 4096;
+/// Pages of a kernel stack: 32 KiB, of which few are ever touched.
+const STACK_PAGES: u64 = 8;
 /// At the far end of each stack; gone if the stack was too small.
 const CANARY: u64 = 0x756e_6963_656c_6c21;
 
-#[repr(C, align(16))]
-struct Stack([u64; STACK_WORDS]);
-
 /// One thread's side of the processor.
 pub struct Context {
-    stack: Box<UnsafeCell<Stack>>,
+    stack: Run,
     stack_pointer: AtomicU64,
     state: UnsafeCell<State>,
     fs_base: AtomicU64,
@@ -71,12 +70,13 @@ use assembly::{stack_top, unicell_switch, unicell_thread_start};
 
 impl Context {
     /// A thread that will start in the program with these registers.
-    #[must_use]
-    pub fn new(frame: &Frame, state: State, fs_base: u64, gs_base: u64) -> Self {
-        // SAFETY: all-zero words are a stack; built in place, since it is large.
-        let stack: Box<UnsafeCell<Stack>> = unsafe { Box::new_uninit().assume_init() };
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM if there is none for a stack.
+    pub fn new(frame: &Frame, state: State, fs_base: u64, gs_base: u64) -> Result<Self> {
         let context = Self {
-            stack,
+            stack: Run::new(STACK_PAGES)?,
             stack_pointer: AtomicU64::new(0),
             state: UnsafeCell::new(state),
             fs_base: AtomicU64::new(fs_base),
@@ -85,7 +85,7 @@ impl Context {
         // SAFETY: the stack is this context's and nobody runs on it yet. What `unicell_switch`
         // pops lies just below the frame: six registers and where it returns to.
         unsafe {
-            (*context.stack.get()).0[0] = CANARY;
+            context.canary().write(CANARY);
             context.frame_pointer().write(frame.clone());
             let words = context.frame_pointer().cast::<u64>();
             let start: unsafe extern "C" fn() = unicell_thread_start;
@@ -95,11 +95,15 @@ impl Context {
                 .stack_pointer
                 .store(words.sub(7) as u64, Ordering::Relaxed);
         }
-        context
+        Ok(context)
+    }
+
+    fn canary(&self) -> *mut u64 {
+        self.stack.pointer().cast()
     }
 
     fn top(&self) -> u64 {
-        self.stack.get() as u64 + size_of::<Stack>() as u64
+        self.stack.pointer() as u64 + STACK_PAGES * PAGE_SIZE
     }
 
     fn frame_pointer(&self) -> *mut Frame {
@@ -176,7 +180,7 @@ impl Context {
 
     fn check(&self) {
         // SAFETY: see `Sync`.
-        let canary = unsafe { (*self.stack.get()).0[0] };
+        let canary = unsafe { self.canary().read() };
         assert_eq!(canary, CANARY, "a kernel stack was too small");
     }
 }

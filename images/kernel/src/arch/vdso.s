@@ -37,6 +37,9 @@ vdso_dynamic:
     .quad 10, vdso_names_end - vdso_names       # DT_STRSZ
     .quad 11, 24                                # DT_SYMENT
     .quad 14, vdso_soname - vdso_names          # DT_SONAME
+    .quad 0x6ffffff0, vdso_versions - unicell_vdso      # DT_VERSYM
+    .quad 0x6ffffffc, vdso_definitions - unicell_vdso   # DT_VERDEF
+    .quad 0x6ffffffd, 2                                 # DT_VERDEFNUM
     .quad 0, 0
 vdso_dynamic_end:
 
@@ -62,6 +65,22 @@ vdso_symbols:
     symbol name_time, vdso_time, vdso_getcpu
     symbol name_getcpu, vdso_getcpu, vdso_end
 
+# Every function is of the version LINUX_2.6, which Go looks for without asking whether there are
+# versions at all.
+vdso_versions:
+    .short 0, 2, 2, 2, 2
+
+    .macro version flags, index, hash, name, next
+    .short 1, \flags, \index, 1
+    .long \hash, 20, \next         # the name follows at once
+    .long \name - vdso_names, 0
+    .endm
+
+    .balign 4
+vdso_definitions:
+    version 1, 1, 0xdeebfa1, vdso_soname, 28
+    version 0, 2, 0x3ae75f6, vdso_version, 0
+
 vdso_names:
     .byte 0
 name_clock_gettime: .asciz "__vdso_clock_gettime"
@@ -69,6 +88,7 @@ name_gettimeofday:  .asciz "__vdso_gettimeofday"
 name_time:          .asciz "__vdso_time"
 name_getcpu:        .asciz "__vdso_getcpu"
 vdso_soname:        .asciz "linux-vdso.so.1"
+vdso_version:       .asciz "LINUX_2.6"
 vdso_names_end:
 
 # Out: RAX the monotonic time in ns, R10 what to add for real time. Uses RCX, RDX, R8, R9, R11.

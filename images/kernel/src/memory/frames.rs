@@ -1,9 +1,13 @@
 //! Frames of RAM: who has which, and how many share one.
 //!
 //! Single frames are taken from the bottom of RAM, blocks of 2 MiB from the top, until the two
-//! meet; what is given back goes to a free list of its size. A frame that was never used is still
-//! zero and untouched, so taking it costs the host nothing. The table of frames lies at the start
-//! of free RAM and is itself touched only where frames are used.
+//! meet; what is given back goes to the free list of its size, joined with its buddy if that is
+//! free too, so that blocks and runs come back after much coming and going. A frame that was never
+//! used is still zero and untouched, so taking it costs the host nothing. The table of frames lies
+//! at the start of free RAM and is itself touched only where frames are used.
+//!
+//! The last frames are for the kernel's heap, which cannot be refused: what a program asks for is
+//! refused before.
 #![allow(unsafe_code)]
 
 use core::mem::ManuallyDrop;
@@ -17,7 +21,14 @@ use crate::errno::{Errno, Result};
 use crate::sync::Mutex;
 
 const HUGE_FRAMES: u64 = HUGE_PAGE_SIZE / PAGE_SIZE;
+/// Sizes of free blocks, from 2^0 frames to 2^9, which is a block of 2 MiB.
+const ORDERS: usize = HUGE_FRAMES.ilog2() as usize + 1;
+const HUGE_ORDER: usize = ORDERS - 1;
 const NONE: u32 = u32::MAX;
+/// In [`Info::references`]: the first frame of a free block, whose order is in the low bits.
+const FREE: u32 = 1 << 31;
+/// One frame in so many is for the kernel's heap alone.
+const RESERVE: u64 = 32;
 /// Frames before the table of frames: what the kernel takes first lies together, where the VMM has
 /// made memory present, however long the table is.
 const BEFORE_TABLE: u64 = 112;
@@ -26,10 +37,11 @@ const BEFORE_TABLE: u64 = 112;
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Info {
-    /// Owners; 0 if free or never used.
+    /// Owners; 0 if never used or within a free block; [`FREE`] and an order.
     references: u32,
-    /// The next of its free list.
+    /// Its neighbours in the free list.
     next: u32,
+    previous: u32,
 }
 
 struct Frames {
@@ -41,8 +53,8 @@ struct Frames {
     low_is_zero: bool,
     /// Frames that nobody has touched yet.
     fresh: Range<u64>,
-    free: u32,
-    free_huge: u32,
+    /// The first block of each order that is free.
+    free: [u32; ORDERS],
     total: u64,
     used: u64,
 }
@@ -52,8 +64,7 @@ static FRAMES: Mutex<Frames> = Mutex::new(Frames {
     low: 0..0,
     low_is_zero: true,
     fresh: 0..0,
-    free: NONE,
-    free_huge: NONE,
+    free: [NONE; ORDERS],
     total: 0,
     used: 0,
 });
@@ -78,6 +89,11 @@ pub fn init(boot: &BootInfo) {
     all.used = first + table_pages;
 }
 
+/// Whether what is left is for the kernel's heap: nothing that a program asks for may begin.
+pub fn is_scarce() -> bool {
+    FRAMES.lock().is_scarce()
+}
+
 /// Frames in all, and frames in use.
 pub fn usage() -> (u64, u64) {
     let all = FRAMES.lock();
@@ -93,31 +109,65 @@ impl Frames {
         unsafe { &mut *pointer(address).cast::<Info>() }
     }
 
-    fn pop(&mut self, huge: bool) -> Option<u64> {
-        let head = if huge { self.free_huge } else { self.free };
-        if head == NONE {
-            return None;
-        }
-        let next = self.info(u64::from(head)).next;
-        *(if huge {
-            &mut self.free_huge
-        } else {
-            &mut self.free
-        }) = next;
-        Some(u64::from(head))
+    /// Takes the first free block of an order.
+    fn pop(&mut self, order: usize) -> Option<u64> {
+        let head = self.free[order];
+        (head != NONE).then(|| {
+            self.unlink(u64::from(head), order);
+            u64::from(head)
+        })
     }
 
-    fn push(&mut self, frame: u64, huge: bool) {
-        let head = if huge { self.free_huge } else { self.free };
-        *self.info(frame) = Info {
-            references: 0,
-            next: head,
-        };
-        *(if huge {
-            &mut self.free_huge
+    fn unlink(&mut self, frame: u64, order: usize) {
+        let Info { next, previous, .. } = *self.info(frame);
+        self.info(frame).references = 0;
+        if next != NONE {
+            self.info(u64::from(next)).previous = previous;
+        }
+        if previous == NONE {
+            self.free[order] = next;
         } else {
-            &mut self.free
-        }) = frame as u32;
+            self.info(u64::from(previous)).next = next;
+        }
+    }
+
+    /// Gives back a block, joined with its buddies as far as they are free.
+    fn push(&mut self, mut frame: u64, mut order: usize) {
+        while order < HUGE_ORDER {
+            let buddy = frame ^ 1 << order;
+            if buddy >= self.total || self.info(buddy).references != FREE | order as u32 {
+                break;
+            }
+            self.unlink(buddy, order);
+            frame &= !(1 << order);
+            order += 1;
+        }
+        let next = self.free[order];
+        *self.info(frame) = Info {
+            references: FREE | order as u32,
+            next,
+            previous: NONE,
+        };
+        if next != NONE {
+            self.info(u64::from(next)).previous = frame as u32;
+        }
+        self.free[order] = frame as u32;
+    }
+
+    /// A block of an order, cut from the smallest free one that has it, but not from 2 MiB.
+    fn cut(&mut self, order: usize) -> Option<u64> {
+        let mut found = (order..HUGE_ORDER).find(|found| self.free[*found] != NONE)?;
+        let frame = self.pop(found)?;
+        while found > order {
+            found -= 1;
+            self.push(frame + (1 << found), found);
+        }
+        Some(frame)
+    }
+
+    /// Whether a program's wish for more has to be refused.
+    fn is_scarce(&self) -> bool {
+        self.total - self.used <= self.total / RESERVE
     }
 
     fn count(&mut self, taken: i64) {
@@ -132,7 +182,7 @@ impl Frames {
     /// Makes `low` hold frames again: a block's worth of fresh ones, or a used block.
     fn refill(&mut self) -> Option<()> {
         if self.fresh.is_empty() {
-            let block = self.pop(true)?;
+            let block = self.pop(HUGE_ORDER)?;
             (self.low, self.low_is_zero) = (block..block + HUGE_FRAMES, false);
         } else {
             let boundary = (self.fresh.start + 1).next_multiple_of(HUGE_FRAMES);
@@ -145,7 +195,7 @@ impl Frames {
 
     /// A single frame and whether it is known to be zero.
     fn take(&mut self) -> Option<(u64, bool)> {
-        let taken = if let Some(frame) = self.pop(false) {
+        let taken = if let Some(frame) = self.cut(0) {
             (frame, false)
         } else {
             if self.low.is_empty() {
@@ -159,7 +209,7 @@ impl Frames {
 
     /// A block of 2 MiB, aligned, and whether it is known to be zero.
     fn take_huge(&mut self) -> Option<(u64, bool)> {
-        let taken = if let Some(block) = self.pop(true) {
+        let taken = if let Some(block) = self.pop(HUGE_ORDER) {
             (block, false)
         } else {
             // RAM is whole blocks, so that the last of the fresh ones is aligned, if it is whole.
@@ -184,6 +234,16 @@ impl Frames {
             self.count(count as i64);
             return Some(start);
         }
+        let order = count.next_power_of_two().ilog2() as usize;
+        if order > 0
+            && let Some(start) = self.cut(order)
+        {
+            for frame in start + count..start + (1 << order) {
+                self.push(frame, 0);
+            }
+            self.count(count as i64);
+            return Some(start);
+        }
         while self.low.end - self.low.start < count {
             let rest = core::mem::take(&mut self.low);
             if self.refill().is_none() {
@@ -191,7 +251,7 @@ impl Frames {
                 return None;
             }
             for frame in rest {
-                self.push(frame, false);
+                self.push(frame, 0);
             }
         }
         let run = self.low.start;
@@ -208,13 +268,45 @@ pub(super) fn take_run(count: u64) -> Option<u64> {
 }
 
 /// Gives back frames of [`take_run`].
-#[cfg(feature = "image")]
 pub(super) fn give_back_run(gpa: u64, count: u64) {
     let mut all = FRAMES.lock();
     for frame in gpa / PAGE_SIZE..gpa / PAGE_SIZE + count {
-        all.push(frame, false);
+        all.push(frame, 0);
     }
     all.count(-(count as i64));
+}
+
+/// Frames in a row that are the kernel's own, such as a stack. Their content is undefined.
+pub struct Run {
+    gpa: u64,
+    count: u64,
+}
+
+impl Run {
+    /// So many frames.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM if there are not so many in a row.
+    pub fn new(count: u64) -> Result<Self> {
+        let first = FRAMES.lock().take_run(count).ok_or(Errno::ENOMEM)?;
+        Ok(Self {
+            gpa: first * PAGE_SIZE,
+            count,
+        })
+    }
+
+    /// Where the kernel sees the first.
+    #[must_use]
+    pub fn pointer(&self) -> *mut u8 {
+        pointer(self.gpa)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        give_back_run(self.gpa, self.count);
+    }
 }
 
 /// One frame of RAM (4 KiB), or one block (2 MiB), with one reference. Clones share it; it is free
@@ -262,6 +354,9 @@ impl Frame {
 
     fn take(huge: bool) -> Result<(Self, bool)> {
         let mut all = FRAMES.lock();
+        if all.is_scarce() {
+            return Err(Errno::ENOMEM);
+        }
         let taken = if huge { all.take_huge() } else { all.take() };
         let (number, zero) = taken.ok_or(Errno::ENOMEM)?;
         all.info(number).references = 1;
@@ -380,7 +475,8 @@ impl Drop for Frame {
         let info = all.info(u64::from(self.number));
         info.references -= 1;
         if info.references == 0 {
-            all.push(u64::from(self.number), self.huge);
+            let order = if self.huge { HUGE_ORDER } else { 0 };
+            all.push(u64::from(self.number), order);
             all.count(if self.huge { -(HUGE_FRAMES as i64) } else { -1 });
         }
     }

@@ -8,6 +8,7 @@ mod heap;
 pub mod image;
 #[cfg(feature = "image")]
 mod intrinsics;
+mod leaves;
 pub mod paging;
 pub mod plain;
 pub mod user;

@@ -11,6 +11,7 @@ use unicell_guest_abi::layout::{BOX_GPA, DIRECT_MAP, HUGE_PAGE_SIZE, PAGE_SIZE, 
 
 use super::Page;
 use super::frames::{Frame, pointer};
+use super::leaves::{self, Leaf};
 use super::user::Access;
 use crate::arch;
 use crate::errno::Result;
@@ -91,6 +92,12 @@ impl Entry {
         }
         let frame = core::mem::ManuallyDrop::new(self.owned());
         Page::Ram((*frame).clone())
+    }
+
+    /// Whether the page is at this guest-physical address.
+    #[must_use]
+    pub fn is_at(self, address: u64) -> bool {
+        self.0 & ADDRESS == address
     }
 
     /// Whether the page is RAM, not the box image.
@@ -250,7 +257,7 @@ impl Tables {
             Page::Image(target) => target,
         };
         let old = slot.swap(target | rights.bits() | huge, Ordering::Relaxed);
-        release_slot(old, level);
+        release_slot(old, level, address);
         Ok(())
     }
 
@@ -258,6 +265,32 @@ impl Tables {
     #[must_use]
     pub fn is_block_empty(&self, address: u64) -> bool {
         walk(self.root, address, 2).0.load(Ordering::Relaxed) & FILLED == 0
+    }
+
+    /// Fills the 2 MiB around `address` with what another space had there of the box image, where
+    /// nothing at all is mapped yet. Of each page that is offered, `fits` says whether this space
+    /// maps it so, with these rights.
+    ///
+    /// # Errors
+    ///
+    /// ENOMEM if a table cannot be allocated.
+    pub fn adopt(&mut self, address: u64, fits: impl Fn(u64, Entry) -> bool) -> Result<()> {
+        let window = address & !(HUGE_PAGE_SIZE - 1);
+        let fits = |leaf: &Leaf, index| {
+            let entry = slot(leaf.table.address(), index).load(Ordering::Relaxed);
+            entry == 0 || fits(window + index * PAGE_SIZE, Entry(entry))
+        };
+        let Some(leaf) = leaves::take(window, |leaf| fits(leaf, leaf.first)) else {
+            return Ok(());
+        };
+        let above = self.slot_for(address, 2)?;
+        for index in leaf.first..ENTRIES {
+            if !fits(&leaf, index) {
+                slot(leaf.table.address(), index).store(0, Ordering::Relaxed);
+            }
+        }
+        above.store(leaf.table.into_raw() | TABLE, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Changes the rights of what is mapped at `address`, a page or a block.
@@ -328,23 +361,46 @@ impl Tables {
     }
 }
 
-/// What [`Tables::map`] has overwritten.
-fn release_slot(old: u64, level: u32) {
+/// What a slot of `level` for `address` held, and holds no more.
+fn release_slot(old: u64, level: u32, address: u64) {
     if old & FILLED == 0 {
         return;
     }
-    if level > 1 && old & HUGE == 0 {
-        release_table(old & ADDRESS, level - 1);
-    } else {
+    if level == 1 || old & HUGE != 0 {
         Entry(old).release();
+    } else if level == 2 {
+        release_leaf(old & ADDRESS, address);
+    } else {
+        let table = old & ADDRESS;
+        for index in 0..ENTRIES {
+            let entry = slot(table, index).load(Ordering::Relaxed);
+            let span = PAGE_SIZE << (9 * (level - 2));
+            release_slot(entry, level - 1, address + index * span);
+        }
+        drop(Frame::from_raw(table, false));
     }
 }
 
-fn release_table(table: u64, level: u32) {
+/// A leaf table with something of the box image is kept for others, without the rest.
+fn release_leaf(table: u64, window: u64) {
+    let (table, mut first) = (Frame::from_raw(table, false), None);
     for index in 0..ENTRIES {
-        release_slot(slot(table, index).load(Ordering::Relaxed), level);
+        let slot = slot(table.address(), index);
+        let entry = slot.load(Ordering::Relaxed);
+        if entry & PRESENT != 0 && Entry(entry).is_image() {
+            first = first.or(Some(index));
+        } else if entry != 0 {
+            release_slot(entry, 1, 0);
+            slot.store(0, Ordering::Relaxed);
+        }
     }
-    drop(Frame::from_raw(table, false));
+    if let Some(first) = first {
+        leaves::keep(Leaf {
+            window,
+            table,
+            first,
+        });
+    }
 }
 
 /// Replaces a block by a table of its pages.
@@ -376,7 +432,8 @@ impl Drop for Tables {
             Self::deactivate();
         }
         for index in 0..ENTRIES / 2 {
-            release_slot(slot(self.root, index).swap(0, Ordering::Relaxed), 4);
+            let entry = slot(self.root, index).swap(0, Ordering::Relaxed);
+            release_slot(entry, 4, index << 39);
         }
         if self.root != BOOT.load(Ordering::Relaxed) {
             drop(Frame::from_raw(self.root, false));

@@ -2,7 +2,10 @@
 
 use unicell_guest_abi::layout::{HUGE_PAGE_SIZE, PAGE_SIZE};
 
+use alloc::collections::BTreeMap;
+
 use super::area::{Area, Backing};
+use super::map::find;
 use crate::errno::Errno;
 use crate::memory::paging::{Entry, Tables};
 use crate::memory::user::Access;
@@ -34,6 +37,8 @@ impl From<Errno> for Fault {
 /// Pages that one fault brings in: a fault costs 25 µs, an entry 0.1 µs, and memory that was
 /// never touched costs the host nothing.
 const ANONYMOUS_AROUND: u64 = 16 * PAGE_SIZE;
+/// Where the memory beside is in use already: what grows goes on growing.
+const ANONYMOUS_GROWING: u64 = 64 * PAGE_SIZE;
 const OBJECT_AROUND: u64 = 64 * PAGE_SIZE;
 /// Below this many free frames, only what is touched is brought in.
 const SCARCE: u64 = 1024;
@@ -48,11 +53,13 @@ fn window(area: &Area, address: u64, size: u64) -> impl Iterator<Item = u64> + u
 /// Brings in the page at `address`, which the area permits to touch so, and some around it.
 pub(super) fn resolve(
     tables: &mut Tables,
+    areas: &BTreeMap<u64, Area>,
     area: &Area,
     address: u64,
     access: Access,
 ) -> Result<(), Fault> {
     let address = page_floor(address);
+    adopt(tables, areas, area, address)?;
     match (tables.entry(address), &area.backing) {
         (Some(entry), _) if entry.permits(access) => Ok(()),
         (Some(entry), _) => upgrade(tables, area, address, entry),
@@ -60,6 +67,34 @@ pub(super) fn resolve(
         (None, Backing::Object(..)) if area.shared => shared(tables, area, address),
         (None, Backing::Object(..)) => private(tables, area, address, access),
     }
+}
+
+/// Where nothing is mapped yet around a page of an object, takes over what another space had there
+/// of the box image, as far as this one has mapped it alike.
+fn adopt(
+    tables: &mut Tables,
+    areas: &BTreeMap<u64, Area>,
+    area: &Area,
+    address: u64,
+) -> Result<(), Errno> {
+    if area.shared || matches!(area.backing, Backing::Anonymous) || !tables.is_block_empty(address)
+    {
+        return Ok(());
+    }
+    tables.adopt(address, |address, entry| {
+        let Some(area) = find(areas, address) else {
+            return false;
+        };
+        let Backing::Object(object, _) = &area.backing else {
+            return false;
+        };
+        // As `private` would map it.
+        !area.shared
+            && area.protection.permits(Access::Read)
+            && entry.rights() == area.protection.rights_unwritten()
+            && matches!(object.page(area.page_index(address), false),
+                Ok(Page::Image(page)) if entry.is_at(page))
+    })
 }
 
 /// A page that is there but does not permit what the area does.
@@ -110,7 +145,17 @@ fn anonymous(tables: &mut Tables, area: &Area, address: u64) -> Result<(), Fault
     if total - used < SCARCE {
         return Ok(());
     }
-    for around in window(area, address, ANONYMOUS_AROUND) {
+    let base = address & !(ANONYMOUS_AROUND - 1);
+    let beside = [base.wrapping_sub(PAGE_SIZE), base + ANONYMOUS_AROUND];
+    let grows = beside
+        .iter()
+        .any(|page| (area.start..area.end).contains(page) && tables.entry(*page).is_some());
+    let size = if grows {
+        ANONYMOUS_GROWING
+    } else {
+        ANONYMOUS_AROUND
+    };
+    for around in window(area, address, size) {
         if tables.entry(around).is_none() {
             let Ok(frame) = Frame::zeroed() else { break };
             tables.map(around, Page::Ram(frame), rights)?;

@@ -21,6 +21,8 @@ pub(super) const MMAP_TOP: u64 = 0x7fff_f000_0000;
 pub(super) const HUGE_FROM: u64 = 4 << 20;
 /// What must stay free below an area that grows.
 const STACK_GAP: u64 = 1 << 20;
+/// A private mapping of an object at least this large, such as a library, is placed apart.
+pub(super) const APART_FROM: u64 = 64 << 10;
 /// Areas in one address space, as Linux's default `vm.max_map_count`.
 pub(super) const AREAS_MAX: usize = 65_530;
 
@@ -57,8 +59,9 @@ pub(super) fn find(areas: &BTreeMap<u64, Area>, address: u64) -> Option<&Area> {
 }
 
 impl Map {
-    /// Finds room, and makes it where the program insists.
-    pub(super) fn place(&mut self, place: Place, len: u64) -> Result<u64> {
+    /// Finds room, and makes it where the program insists. What is `apart` shares no 2 MiB with
+    /// what is above it, so that its page tables can be handed on (`memory/leaves.rs`).
+    pub(super) fn place(&mut self, place: Place, len: u64, apart: bool) -> Result<u64> {
         match place {
             Place::Fixed(address) | Place::FixedNoReplace(address) => {
                 let end = whole_pages(address, len)?;
@@ -78,7 +81,11 @@ impl Map {
                     && hint
                         .checked_add(len)
                         .is_some_and(|end| end <= USER_END && self.is_free(hint, end));
-                if fits { Ok(hint) } else { self.find_room(len) }
+                if fits {
+                    Ok(hint)
+                } else {
+                    self.find_room(len, apart)
+                }
             }
         }
     }
@@ -91,23 +98,31 @@ impl Map {
     }
 
     /// The highest gap of `len` bytes below [`MMAP_TOP`]; large ones are aligned to 2 MiB.
-    pub(super) fn find_room(&self, len: u64) -> Result<u64> {
+    pub(super) fn find_room(&self, len: u64, apart: bool) -> Result<u64> {
         let align = if len >= HUGE_FROM {
             HUGE_PAGE_SIZE
         } else {
             PAGE_SIZE
         };
+        let below = |top: u64| {
+            let top = if apart {
+                top & !(HUGE_PAGE_SIZE - 1)
+            } else {
+                top
+            };
+            top.checked_sub(len).map(|start| start & !(align - 1))
+        };
         let mut top = MMAP_TOP;
         for area in self.areas.range(..MMAP_TOP).rev().map(|(_, area)| area) {
             if area.end < top {
-                let start = top.checked_sub(len).ok_or(Errno::ENOMEM)? & !(align - 1);
+                let start = below(top).ok_or(Errno::ENOMEM)?;
                 if start >= area.end {
                     return Ok(start);
                 }
             }
             top = area.start.min(top);
         }
-        let start = top.checked_sub(len).ok_or(Errno::ENOMEM)? & !(align - 1);
+        let start = below(top).ok_or(Errno::ENOMEM)?;
         if start < LOWEST {
             Err(Errno::ENOMEM)
         } else {

@@ -8,7 +8,7 @@ use unicell_guest_abi::layout::{HUGE_PAGE_SIZE, PAGE_SIZE, USER_END};
 
 use super::area::{Area, AtFork, Backing, Protection, Traits};
 use super::fault::{self, Fault};
-use super::map::{AREAS_MAX, HUGE_FROM, MMAP_TOP, Map, find, whole_pages};
+use super::map::{APART_FROM, AREAS_MAX, HUGE_FROM, MMAP_TOP, Map, find, whole_pages};
 use super::stale::{self, Stale, Which};
 use super::{AnonymousPages, Pages};
 use crate::errno::{Errno, Result};
@@ -109,7 +109,7 @@ impl Space {
         if !area.protection.permits(access) {
             return Err(Fault::Forbidden);
         }
-        fault::resolve(tables, area, address, access)
+        fault::resolve(tables, areas, area, address, access)
     }
 
     /// Takes out pages that files no longer have.
@@ -174,7 +174,8 @@ impl Space {
             None => Backing::Anonymous,
         };
         let mut inner = self.inner.lock();
-        let start = inner.place(place, len)?;
+        let apart = !shared && len >= APART_FROM && matches!(backing, Backing::Object(..));
+        let start = inner.place(place, len, apart)?;
         if inner.areas.len() >= AREAS_MAX {
             return Err(Errno::ENOMEM);
         }
@@ -200,7 +201,7 @@ impl Space {
     /// ENOMEM.
     pub fn map_stack(&self, top: u64, len: u64) -> Result<()> {
         let mut inner = self.inner.lock();
-        let start = inner.place(Place::Fixed(top - len), len)?;
+        let start = inner.place(Place::Fixed(top - len), len, false)?;
         inner.insert(Area {
             start,
             end: top,
@@ -367,7 +368,7 @@ impl Space {
         {
             return Err(Errno::EINVAL);
         }
-        let new = inner.place(place, new_len)?;
+        let new = inner.place(place, new_len, false)?;
         inner.move_mapping(
             &area,
             old,

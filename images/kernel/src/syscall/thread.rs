@@ -131,10 +131,21 @@ fn check(wish: &Clone) -> Result<()> {
     Ok(())
 }
 
+/// RLIMIT_NPROC, which does not hold root.
+fn check_limit(process: &Process) -> Result<()> {
+    let user = process.credentials.lock().uid;
+    let limit = process.limits.lock().processes();
+    if user != 0 && process::count_of_user(user) >= limit {
+        return Err(Errno::EAGAIN);
+    }
+    Ok(())
+}
+
 fn run(wish: &Clone) -> Answer {
     check(wish)?;
     let parent = task::current();
     let ours = parent.process().clone();
+    check_limit(&ours)?;
     let id = new_number()?;
     let in_thread = has(wish.flags, linux::CLONE_THREAD);
     let theirs = if in_thread {
@@ -154,7 +165,8 @@ fn run(wish: &Clone) -> Answer {
     } else {
         cpu::fs_base()
     };
-    let context = Context::new(&frame, parent.context().current_state(), fs, cpu::gs_base());
+    let context = Context::new(&frame, parent.context().current_state(), fs, cpu::gs_base())
+        .inspect_err(|_| process::number_not_used())?;
     let thread = Thread::new(id, theirs.clone(), context, *parent.name.lock());
     *thread.scheduling.lock() = parent.scheduling.lock().inherited();
     {

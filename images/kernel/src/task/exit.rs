@@ -41,12 +41,13 @@ pub fn begin(process: &Arc<Process>, status: u32) {
 
 /// The running thread ends, with its process if it was the last.
 pub fn end_thread(code: u32) -> ! {
-    leave(code);
-    scheduler::end_current()
+    let space = leave(code);
+    scheduler::end_current(space)
 }
 
-/// Everything up to the switch, so that nothing is held on the stack that is left for ever.
-fn leave(code: u32) {
+/// Everything up to the switch, so that nothing is held on the stack that is left for ever. Returns
+/// the address space that is seen, if it is nobody's any more.
+fn leave(code: u32) -> Option<Arc<Space>> {
     let thread = scheduler::current();
     let process = thread.process().clone();
     signal_end(&thread);
@@ -62,10 +63,11 @@ fn leave(code: u32) {
             Life::Ending(status) => status,
             _ => exited(code),
         };
-        finish(&process, status);
+        finish(&process, status)
     } else {
         // Whoever execs waits for the others to be gone.
         process.ended.wake_all();
+        None
     }
 }
 
@@ -81,7 +83,7 @@ fn signal_end(thread: &Arc<Thread>) {
 }
 
 /// The last thread is gone.
-fn finish(process: &Arc<Process>, status: u32) {
+fn finish(process: &Arc<Process>, status: u32) -> Option<Arc<Space>> {
     if process.id() == FIRST {
         end_instance(process, status);
     }
@@ -97,15 +99,17 @@ fn finish(process: &Arc<Process>, status: u32) {
         }
     }
     *process.life.lock() = Life::Zombie(status);
+    // What comes next has a space of its own: until then this one is seen.
+    let seen = process.space();
     if let Ok(empty) = Space::new() {
         process.set_space(Arc::new(empty));
-        process.activate_space();
     }
     process.ended.wake_all();
     match process.parent() {
         Some(parent) => signal::child_ended(&parent, process, status),
         None => forget(process),
     }
+    Some(seen)
 }
 
 /// Live orphans, so that they stay alive until they end.

@@ -51,6 +51,12 @@ impl Limits {
         self.0[linux::RLIMIT_NOFILE as usize].0
     }
 
+    /// The soft limit on threads and processes of one user.
+    #[must_use]
+    pub fn processes(&self) -> u64 {
+        self.0[linux::RLIMIT_NPROC as usize].0
+    }
+
     /// The soft limit on the main thread's stack.
     #[must_use]
     pub fn stack(&self) -> u64 {

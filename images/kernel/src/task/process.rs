@@ -12,6 +12,7 @@ use super::timer::Timers;
 use super::{Credentials, WaitQueue};
 use crate::errno::{Errno, Result};
 use crate::fs::{FdTable, FsContext};
+use crate::memory::frames;
 use crate::mm::Space;
 use crate::signal::{Actions, Pending};
 use crate::sync::Mutex;
@@ -102,8 +103,12 @@ pub struct Process {
 ///
 /// # Errors
 ///
-/// EAGAIN if there are as many threads as are allowed.
+/// EAGAIN if there are as many threads as are allowed, ENOMEM if there is too little memory for
+/// what the kernel has to keep of one.
 pub fn new_number() -> Result<u32> {
+    if frames::is_scarce() {
+        return Err(Errno::ENOMEM);
+    }
     if u64::from(THREADS.load(Ordering::Relaxed)) >= super::limits::THREADS {
         return Err(Errno::EAGAIN);
     }
@@ -388,6 +393,16 @@ pub fn all_in_group(group: u32) -> Vec<Arc<Process>> {
         process.group() == group && !matches!(process.life(), Life::Zombie(_))
     };
     all().into_iter().filter(alive).collect()
+}
+
+/// Threads and zombies of a user, which RLIMIT_NPROC counts.
+pub fn count_of_user(uid: u32) -> u64 {
+    let theirs = all()
+        .into_iter()
+        .filter(|process| process.credentials.lock().uid == uid);
+    theirs
+        .map(|process| process.threads.lock().len().max(1) as u64)
+        .sum()
 }
 
 /// A number of [`new_number`] that no thread has got.

@@ -15,6 +15,7 @@ use super::timer::{self, Clock};
 use super::wait_queue::WaitQueue;
 use crate::device::{self, platform};
 use crate::errno::{Errno, Result};
+use crate::mm::Space;
 use crate::sync::Mutex;
 use crate::time;
 
@@ -23,8 +24,9 @@ struct Scheduler {
     ready: VecDeque<Arc<Thread>>,
     /// Sleepers by deadline; the number tells two with the same deadline apart.
     sleepers: BTreeMap<(u64, u32), Arc<Thread>>,
-    /// A thread that has ended, kept until its stack is no longer run on.
-    ended: Option<Arc<Thread>>,
+    /// A thread that has ended, kept until its stack is no longer run on, and the space that was
+    /// seen then.
+    ended: Option<(Arc<Thread>, Option<Arc<Space>>)>,
     announced: (bool, u64),
 }
 
@@ -167,15 +169,15 @@ fn expire_timers() {
     }
 }
 
-/// Ends the running thread.
-pub(super) fn end_current() -> ! {
+/// Ends the running thread. The space is kept for as long as it is seen.
+pub(super) fn end_current(space: Option<Arc<Space>>) -> ! {
     {
         let mut scheduler = SCHEDULER.lock();
         let Some(current) = scheduler.current.clone() else {
             unreachable!("no thread runs yet")
         };
         current.set_run(Run::Running, Run::Ended);
-        scheduler.ended = Some(current);
+        scheduler.ended = Some((current, space));
     }
     reschedule();
     unreachable!("a thread that has ended is never switched to");

@@ -59,7 +59,8 @@ fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
     let number = new_number().map_err(out_of_memory)?;
     debug_assert_eq!(number, FIRST);
     let process = Process::first(number, fs::standard_descriptors(), context);
-    let context = Context::new(&Frame::start(0, 0), xstate::State::initial(), 0, 0);
+    let context =
+        Context::new(&Frame::start(0, 0), xstate::State::initial(), 0, 0).map_err(out_of_memory)?;
     let thread = Thread::new(number, process.clone(), context, [0; 16]);
     process.threads.lock().push(thread.clone());
     scheduler::set_first(thread.clone());
