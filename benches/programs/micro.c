@@ -3,12 +3,15 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -81,6 +84,99 @@ static void switches(long count) {
     pthread_join(other, NULL);
 }
 
+/* A child for each count, which ends at once or becomes this program and does nothing. */
+static void children(long count, int exec) {
+    for (long n = 0; n < count; n++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (exec)
+                execl("/proc/self/exe", "micro", "nothing", "0", (char *)NULL);
+            _exit(exec);
+        }
+        int status;
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+            exit(1);
+    }
+}
+
+/* A byte there and back, between two processes. */
+static void round_trips(long count, int there[2], int back[2]) {
+    char byte = 0;
+    pid_t child = fork();
+    if (child < 0)
+        exit(1);
+    for (long n = 0; n < count; n++) {
+        if (child == 0) {
+            if (read(there[0], &byte, 1) != 1 || write(back[1], &byte, 1) != 1)
+                _exit(1);
+        } else if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) {
+            exit(1);
+        }
+    }
+    if (child == 0)
+        _exit(0);
+    waitpid(child, NULL, 0);
+}
+
+static void pipe_trips(long count) {
+    int there[2], back[2];
+    if (pipe(there) != 0 || pipe(back) != 0)
+        exit(1);
+    round_trips(count, there, back);
+}
+
+static void socket_trips(long count) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0)
+        exit(1);
+    /* One end writes at its own descriptor and reads there too. */
+    round_trips(count, (int[2]){ends[1], ends[0]}, (int[2]){ends[0], ends[1]});
+}
+
+/* So many MiB from one process to another. */
+static void stream(long count, int ends[2]) {
+    static char buffer[64 << 10];
+    long left = count << 20;
+    pid_t child = fork();
+    if (child < 0)
+        exit(1);
+    if (child == 0) {
+        for (long n = 0; n < left / (long)sizeof buffer; n++)
+            if (write(ends[1], buffer, sizeof buffer) != (ssize_t)sizeof buffer)
+                _exit(1);
+        _exit(0);
+    }
+    while (left > 0) {
+        ssize_t got = read(ends[0], buffer, sizeof buffer);
+        if (got <= 0)
+            exit(1);
+        left -= got;
+    }
+    waitpid(child, NULL, 0);
+}
+
+static volatile sig_atomic_t caught;
+
+static void catch(int signal) {
+    caught += signal != 0;
+}
+
+static void signals(long count) {
+    signal(SIGUSR1, catch);
+    for (long n = 0; n < count; n++)
+        raise(SIGUSR1);
+    if (caught != count)
+        exit(1);
+}
+
+static void mappings(long count) {
+    for (long n = 0; n < count; n++) {
+        void *memory = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (memory == MAP_FAILED || (*(volatile char *)memory = 1, munmap(memory, 65536)) != 0)
+            exit(1);
+    }
+}
+
 /* First touches of fresh memory, one in each page of this size. */
 static char *fresh(long count, size_t size, int advice) {
     size_t length = (size_t)(count + 1) * size;
@@ -108,6 +204,11 @@ int main(int argc, char **argv) {
         memory = fresh(count, page, MADV_NOHUGEPAGE);
     else if (!strcmp(what, "fault-2m"))
         memory = fresh(count, huge, MADV_HUGEPAGE);
+    else if (!strcmp(what, "fork-256m"))
+        touch(memory = fresh(65536, page, MADV_NORMAL), 65536, page);
+    int ends[2];
+    if (!strcmp(what, "socket-mib") ? socketpair(AF_UNIX, SOCK_STREAM, 0, ends) : pipe(ends))
+        return 1;
     double start = now();
     if (!strcmp(what, "getpid"))
         calls(count);
@@ -123,6 +224,22 @@ int main(int argc, char **argv) {
         touch(memory, count, page);
     else if (!strcmp(what, "fault-2m"))
         touch(memory, count, huge);
+    else if (!strcmp(what, "fork") || !strcmp(what, "fork-256m"))
+        children(count, 0);
+    else if (!strcmp(what, "spawn"))
+        children(count, 1);
+    else if (!strcmp(what, "nothing"))
+        return 0;
+    else if (!strcmp(what, "pipe"))
+        pipe_trips(count);
+    else if (!strcmp(what, "socket"))
+        socket_trips(count);
+    else if (!strcmp(what, "pipe-mib") || !strcmp(what, "socket-mib"))
+        stream(count, ends);
+    else if (!strcmp(what, "signal"))
+        signals(count);
+    else if (!strcmp(what, "mmap"))
+        mappings(count);
     else
         return 2;
     fprintf(stderr, "%.1f\n", (now() - start) / (double)count);

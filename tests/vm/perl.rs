@@ -20,3 +20,11 @@ fn a_filter() {
         .input(input)
         .same();
 }
+
+#[test]
+fn fork_pipes_signals_and_waiting() {
+    let outcome = Run::new(&tree("perl"), "/usr/bin/perl")
+        .arg("/test/processes.pl")
+        .same();
+    assert_eq!(outcome.code, 8, "{outcome}");
+}

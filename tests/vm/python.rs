@@ -60,3 +60,11 @@ fn web_server_asyncio_and_descriptors_over_sockets() {
     let outcome = python().arg("/test/sockets.py").same();
     assert!(outcome.out().contains("b'message and file'\n"), "{outcome}");
 }
+
+#[test]
+fn subprocess_and_multiprocessing() {
+    // Spawned children start an interpreter each, which emulation takes seconds for.
+    let methods = scale(vec!["fork", "spawn", "forkserver"], vec!["fork"]);
+    let outcome = python().arg("/test/processes.py").args(methods).same();
+    assert_eq!(outcome.code, 0, "{outcome}");
+}

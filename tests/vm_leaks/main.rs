@@ -254,3 +254,18 @@ fn a_killed_run_takes_its_vm_with_it() {
     }
     before.assert_same(20);
 }
+
+#[test]
+fn many_processes_and_threads_in_a_guest_leave_nothing_behind() {
+    let _alone = alone();
+    let stress = Run::new(&tree("programs"), "/static/stress").options(["--memory", "128M"]);
+    let launches = scale(4, 1);
+    let before = Before::count();
+    for _ in 0..launches {
+        for (part, count) in [("processes", scale(300, 20)), ("threads", scale(500, 50))] {
+            let outcome = stress.clone().args([part, &count.to_string()]).guest();
+            assert_eq!(outcome.code, 0, "{outcome}");
+        }
+    }
+    before.assert_same(2 * launches);
+}

@@ -14,6 +14,7 @@ mod group;
 mod idle;
 mod launch;
 mod machine;
+mod make;
 mod operations;
 mod sample;
 mod work;
@@ -66,6 +67,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         idle::groups(&files)?,
         operations::groups(&files)?,
         work::groups(&files)?,
+        make::groups(&files)?,
     ];
     let groups: Vec<Group> = groups.into_iter().flatten().filter(wanted).collect();
     println!("{}", machine::describe());

@@ -15,7 +15,7 @@ struct Operation {
     floor: Option<(&'static str, &'static str, u32)>,
 }
 
-const OPERATIONS: [Operation; 8] = [
+const OPERATIONS: [Operation; 17] = [
     Operation {
         title: "cost of a system call, getpid",
         micro: Some(("getpid", 5_000)),
@@ -40,6 +40,51 @@ const OPERATIONS: [Operation; 8] = [
         title: "cost of a first touch of 2 MiB",
         micro: Some(("fault-2m", 32)),
         floor: Some(("bare KVM, page present", "fault-2m", 32)),
+    },
+    Operation {
+        title: "cost of fork, exec and wait of a static program",
+        micro: Some(("spawn", 100)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of fork, exit and wait",
+        micro: Some(("fork", 200)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of fork, exit and wait with 256 MiB resident",
+        micro: Some(("fork-256m", 5)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of a round trip through pipes, two processes",
+        micro: Some(("pipe", 1_000)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of a round trip through a socketpair, two processes",
+        micro: Some(("socket", 1_000)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of a MiB through a pipe",
+        micro: Some(("pipe-mib", 64)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of a MiB through a socketpair",
+        micro: Some(("socket-mib", 64)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of a signal handled",
+        micro: Some(("signal", 2_000)),
+        floor: None,
+    },
+    Operation {
+        title: "cost of mmap, touch and munmap of 64 KiB",
+        micro: Some(("mmap", 1_000)),
+        floor: None,
     },
     Operation {
         title: "cost of a doorbell, 1 byte written to stdout",

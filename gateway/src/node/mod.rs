@@ -5,7 +5,6 @@
 //! say what came of it.
 
 mod authority;
-mod configuration;
 mod draft;
 mod estimate;
 mod info;
