@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hyper::Method;
-use support::{Node, config, service};
+use support::{Node, config, network, service};
 use unicell_gateway::Caller;
 use unicell_gateway::record::Record;
 use unicell_gateway_api::Code;
+use unicell_gateway_api::configuration::Configuration;
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::instance::{
     AvailabilityRequest, EstimateRequest, Instance, Limits, Outcome, Owner, Publish, Resources,
     Start, Started, State, Transport, Usage,
 };
-use unicell_gateway_api::network::Descriptor;
+use unicell_gateway_api::network::{Descriptor, NetworkPolicy};
+use unicell_gateway_api::services::ConfigFormat;
 
 fn start(service: &str) -> Start {
     Start {
@@ -67,6 +69,47 @@ async fn an_instance_is_told_what_it_is() {
     assert!(configuration.dependencies.contains_key("child"));
     assert_eq!(configuration.resources.memory, 2 << 20);
     assert_eq!(guest.file("/etc/resolv.conf"), b"nameserver 10.0.0.1\n");
+}
+
+#[tokio::test]
+async fn a_service_that_wants_its_configuration_in_proto3_has_it_so() {
+    use unicell_service::spec::ConfigurationFile;
+    use unicell_service::wire::Message;
+    let node = Node::new();
+    let policy = NetworkPolicy {
+        network: network("n"),
+        instances: true,
+        endpoints: Vec::new(),
+    };
+    node.gateway
+        .allow(&Caller::operator(), policy)
+        .await
+        .unwrap();
+    let mut plan = service(1, &[80], &["n"]);
+    node.store.add("json", plan.clone());
+    plan.config_format = ConfigFormat::Proto3;
+    node.store.add("proto3", plan);
+    let (_peer, _) = node.start("json").await;
+    let (started, guest) = node.start("proto3").await;
+    let file = ConfigurationFile::from_bytes(&guest.file("/__config__")).unwrap();
+    let gateway = &file.gateway.unwrap().addresses[0];
+    assert_eq!(
+        (gateway.internal_port, gateway.uri[0].ip.as_str()),
+        (80, "10.0.0.1")
+    );
+    assert_eq!(file.network_resolution[0].tags, ["n"]);
+    assert_eq!(
+        file.network_resolution[0].peers[0].addresses[0].uri[0].ip,
+        "10.2.0.1"
+    );
+    let resources = file.initial_resources.unwrap();
+    assert_eq!(
+        (resources.mem_limit, resources.cpu_quota),
+        (Some(1 << 20), Some(10_000))
+    );
+    // What has the token is beside it.
+    let json: Configuration = serde_json::from_slice(&guest.file("/__config__.json")).unwrap();
+    assert_eq!(json.instance, started.id);
 }
 
 #[tokio::test]

@@ -154,10 +154,6 @@ fn socket(directory: &Path) -> PathBuf {
     directory.join("node.sock")
 }
 
-#[expect(
-    clippy::zombie_processes,
-    reason = "whoever asked for it waits for it; where it does not start, the test ends"
-)]
 fn begin(directory: &Path) -> (Child, BufReader<ChildStderr>) {
     let mut command = Command::new(unicell());
     command
@@ -176,13 +172,12 @@ fn begin(directory: &Path) -> (Child, BufReader<ChildStderr>) {
     let mut child = command.spawn().expect("unicell starts");
     let mut log = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
     let mut said = String::new();
-    loop {
-        let mut line = String::new();
-        let len = log.read_line(&mut line).expect("a pipe can be read");
-        said.push_str(&line);
-        assert!(len > 0, "the node does not start:\n{said}");
-        if line.contains("the node is there") {
-            return (child, log);
+    while !said.contains("the node is there") {
+        let len = log.read_line(&mut said).expect("a pipe can be read");
+        if len == 0 {
+            let status = child.wait().expect("a child can be waited for");
+            panic!("the node does not start, {status}:\n{said}");
         }
     }
+    (child, log)
 }

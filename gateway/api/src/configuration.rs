@@ -1,5 +1,6 @@
-//! The file that a service finds in its guest, as JSON: by default at
-//! `/__config__`, or where its specification says.
+//! The file that a service finds in its guest, as JSON: at `/__config__`, or
+//! where its specification says. A service that wants the file in proto3 where
+//! this one would be finds this one at `/__config__.json`.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,8 @@ use crate::token::Token;
 
 /// Where it is, unless the service says otherwise.
 pub const DEFAULT_PATH: &str = "/__config__";
+/// Where it is if something else is there.
+pub const OTHER_PATH: &str = "/__config__.json";
 
 /// What a service is told at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

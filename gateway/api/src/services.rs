@@ -39,6 +39,8 @@ pub struct Plan {
     pub at_most: Limits,
     /// Where it wants its configuration.
     pub config_path: String,
+    /// How it wants it written.
+    pub config_format: ConfigFormat,
     /// Variables that may be set at its start.
     pub variables: Vec<String>,
     /// Its slots.
@@ -51,6 +53,18 @@ pub struct Plan {
     pub expected_gateway: Vec<Descriptor>,
     /// The instruction set level that it needs, `x86-64-v1` to `x86-64-v4`.
     pub architecture: String,
+}
+
+/// How the configuration file is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConfigFormat {
+    /// As [`crate::configuration::Configuration`], JSON: what a service gets
+    /// that declares nothing.
+    #[default]
+    Json,
+    /// As the message of the specification, proto3: what every Celaut node
+    /// writes. It has no place for a token; the JSON file is there beside it.
+    Proto3,
 }
 
 /// A network that a service declares.

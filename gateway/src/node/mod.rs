@@ -5,6 +5,7 @@
 //! say what came of it.
 
 mod authority;
+mod configuration;
 mod draft;
 mod estimate;
 mod info;

@@ -261,7 +261,7 @@ fn changes(
 }
 
 impl State {
-    fn network_of(&mut self, id: InstanceId, name: &str) -> Network {
+    pub(super) fn network_of(&mut self, id: InstanceId, name: &str) -> Network {
         let asked = named(name);
         let lineage = self.lineage(id);
         let needs = self

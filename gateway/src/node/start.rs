@@ -1,21 +1,18 @@
 //! The verb `start`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use unicell_gateway_api::address::{Address, GATEWAY};
-use unicell_gateway_api::configuration::{Configuration, GatewayAddress};
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
 use unicell_gateway_api::instance::{Outcome, Start, Started, State as Life, Usage};
 use unicell_gateway_api::log::Source;
-use unicell_gateway_api::run::{GuestFile, Launch, Output, RunError, Running, Traces};
+use unicell_gateway_api::run::{Launch, Output, RunError, Running, Traces};
 use unicell_gateway_api::services::Plan;
-use unicell_gateway_api::token::{HEADER, Token, Verb};
+use unicell_gateway_api::token::{Token, Verb};
 use unicell_gateway_api::{Code, Problem};
 
 use super::draft::Draft;
@@ -277,11 +274,7 @@ impl Gateway {
         let has_parent = live.parent().is_some();
         let configuration = self.configuration(live, request)?;
         let mut files = names::files(&hostname, has_parent);
-        files.push(GuestFile {
-            path: plan.config_path,
-            mode: 0o444,
-            bytes: serde_json::to_vec_pretty(&configuration).map_err(internal)?,
-        });
+        files.extend(self.configuration_files(live.id, &plan, &configuration)?);
         Ok(Launch {
             id: live.id,
             hostname,
@@ -291,34 +284,6 @@ impl Gateway {
             limits: configuration.resources,
             output,
             timeout: request.timeout_ms.map(Duration::from_millis),
-        })
-    }
-
-    fn configuration(&self, live: &Live, request: &Start) -> Result<Configuration> {
-        let principal = Principal::Instance(live.id, live.incarnation);
-        let token = self.0.key.mint(principal).map_err(internal)?.token();
-        let state = self.0.state.lock();
-        let resources = state.tree.get(live.id).map(|entry| entry.limits);
-        let networks = self.network_states(&state, live.id);
-        Ok(Configuration {
-            gateway: GatewayAddress {
-                url: format!("http://{GATEWAY}/"),
-                addresses: vec![Address::Gateway.v4().into(), Address::Gateway.v6().into()],
-                token_header: HEADER.to_owned(),
-            },
-            instance: live.id,
-            incarnation: live.incarnation,
-            service: live.service,
-            token,
-            environment: request.env.clone(),
-            slots: live.slots_at(&[Address::Own.v4().into(), Address::Own.v6().into()]),
-            networks,
-            dependencies: live
-                .dependencies
-                .iter()
-                .map(|dependency| (dependency.alias.clone(), dependency.service))
-                .collect::<BTreeMap<_, _>>(),
-            resources: resources.unwrap_or_default(),
         })
     }
 

@@ -34,7 +34,7 @@ use unicell_gateway_api::run::{
     Errno, Event, Gone, Instance, Launch, Program, RunError, Runner, Running, StreamId, Traces,
 };
 use unicell_gateway_api::service::{Collected, Dependency, Imported, Service, Slot};
-use unicell_gateway_api::services::{BoxImage, NetworkNeed, Plan, Services};
+use unicell_gateway_api::services::{BoxImage, ConfigFormat, NetworkNeed, Plan, Services};
 use unicell_gateway_api::{Code, Problem};
 
 /// A node with scripted guests.
@@ -143,6 +143,7 @@ pub fn service(number: u8, slots: &[u16], networks: &[&str]) -> Plan {
             disk: 64 << 20,
         },
         config_path: "/__config__".to_owned(),
+        config_format: ConfigFormat::Json,
         variables: vec!["COLOR".to_owned()],
         slots: slots
             .iter()

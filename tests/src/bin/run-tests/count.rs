@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use unicell_tests::hosts::SKIPPED;
@@ -105,10 +106,60 @@ impl Summary {
     }
 }
 
+/// What becomes of the lines that a command prints.
+pub(crate) enum Lines {
+    /// They are passed on as they come.
+    Shown,
+    /// They are kept until all are there: several commands run at once.
+    Kept(Mutex<String>),
+}
+
+impl Lines {
+    fn out(&self, line: &str) {
+        match self {
+            Lines::Shown => {
+                println!("{line}");
+                let _ = std::io::stdout().flush();
+            }
+            Lines::Kept(_) => self.keep(line),
+        }
+    }
+
+    fn err(&self, line: &str) {
+        match self {
+            Lines::Shown => eprintln!("{line}"),
+            Lines::Kept(_) => self.keep(line),
+        }
+    }
+
+    fn keep(&self, line: &str) {
+        if let Lines::Kept(kept) = self {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+
+    /// Prints what was kept.
+    pub(crate) fn show(self) {
+        if let Lines::Kept(kept) = self {
+            print!(
+                "{}",
+                kept.into_inner().unwrap_or_else(PoisonError::into_inner)
+            );
+        }
+    }
+}
+
 /// Runs a command that prints as Rust's test harness does, passes its output
 /// on as it comes, and counts. What ends without `harnesses` summaries, or
 /// badly with no failure counted, counts as one failure.
-pub(crate) fn counted(mut command: Command, harnesses: usize) -> Count {
+pub(crate) fn counted(command: Command, harnesses: usize) -> Count {
+    counted_to(&Lines::Shown, command, harnesses)
+}
+
+/// As [`counted`], with another place for its output.
+pub(crate) fn counted_to(lines: &Lines, mut command: Command, harnesses: usize) -> Count {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -116,35 +167,38 @@ pub(crate) fn counted(mut command: Command, harnesses: usize) -> Count {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            println!("{command:?} does not start: {error}");
+            lines.out(&format!("{command:?} does not start: {error}"));
             return Count::failure();
         }
     };
     let stderr = child.stderr.take();
-    let skips = thread::spawn(move || {
-        let mut skipped = Vec::new();
-        for_each_line(stderr, |line| {
-            eprintln!("{line}");
-            skipped.extend(line.strip_prefix(SKIPPED).map(str::to_owned));
-        });
-        skipped
-    });
     let mut count = Count::default();
     let mut summaries = 0;
-    for_each_line(child.stdout.take(), |line| {
-        println!("{line}");
-        let _ = std::io::stdout().flush();
-        if let Some(seen) = parse(line) {
-            summaries += 1;
-            count.add(seen);
-        }
+    thread::scope(|scope| {
+        let skips = scope.spawn(|| {
+            let mut skipped = Vec::new();
+            for_each_line(stderr, |line| {
+                lines.err(line);
+                skipped.extend(line.strip_prefix(SKIPPED).map(str::to_owned));
+            });
+            skipped
+        });
+        for_each_line(child.stdout.take(), |line| {
+            lines.out(line);
+            if let Some(seen) = parse(line) {
+                summaries += 1;
+                count.add(seen);
+            }
+        });
+        count.skipped = skips.join().unwrap_or_default();
     });
     let succeeded = child.wait().is_ok_and(|status| status.success());
-    count.skipped = skips.join().unwrap_or_default();
     // The harness knows nothing of a skip and counts it as passed.
     count.passed = count.passed.saturating_sub(count.skipped.len());
     if summaries < harnesses || (!succeeded && count.failed == 0) {
-        println!("{summaries} of {harnesses} test binaries reported; counted as a failure");
+        lines.out(&format!(
+            "{summaries} of {harnesses} test binaries reported; counted as a failure"
+        ));
         count.failed += 1;
     }
     count

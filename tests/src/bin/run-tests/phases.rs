@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use kvm_ioctls::Kvm;
 use unicell_tests::boxes::repository;
 use unicell_tests::hosts::{HOST_VARIABLE, Host};
 
 use crate::build::{Test, Tests, cargo_command};
-use crate::count::{Count, Summary, counted};
+use crate::count::{Count, Lines, Summary, counted, counted_to};
 
 /// Formatting and clippy, the latter of the kernel's image too, which no other build makes.
 pub(crate) fn lint(summary: &mut Summary) {
@@ -96,21 +99,60 @@ pub(crate) fn local(tests: &Tests, filters: &[String], summary: &mut Summary) {
     summary.add("vm on local", count);
 }
 
-/// The VM tests in the emulated host: one boot for each binary.
+/// Machines that are emulated at once: each takes one processor.
+const MACHINES: usize = 2;
+/// Tests that one boot is for: it takes as long as two or three tests.
+const TESTS_A_BOOT: usize = 24;
+
+/// The VM tests in emulated hosts. Each has its tests to itself, so that they
+/// are shared out among as many machines as this one has processors for.
 pub(crate) fn svm(tests: &Tests, filters: &[String], summary: &mut Summary) {
     println!("==> VM tests in the emulated SVM host");
-    let mut count = Count::default();
+    let mut shares: Vec<(&Test, Vec<String>)> = Vec::new();
     for test in tests.of_vms() {
-        println!("--- {}", test.name);
-        count.add(counted(in_svm(test, tests, filters), 1));
+        let names = names(test, filters);
+        let boots = names.len().div_ceil(TESTS_A_BOOT);
+        // In turns: neighbours are alike, and the long ones among them too.
+        shares.extend((0..boots).map(|boot| {
+            let share = names.iter().skip(boot).step_by(boots).cloned();
+            (test, share.collect())
+        }));
     }
+    let (next, count) = (AtomicUsize::new(0), Mutex::new(Count::default()));
+    thread::scope(|scope| {
+        for _ in 0..MACHINES {
+            scope.spawn(|| {
+                while let Some((test, names)) = shares.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let lines = Lines::Kept(Mutex::default());
+                    let seen = counted_to(&lines, in_svm(test, tests, names), 1);
+                    let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
+                    println!("--- {}", test.name);
+                    lines.show();
+                    count.add(seen);
+                }
+            });
+        }
+    });
+    let count = count.into_inner().unwrap_or_else(PoisonError::into_inner);
     summary.add("vm on svm", count);
+}
+
+/// The names of a binary's tests that are wanted.
+fn names(test: &Test, filters: &[String]) -> Vec<String> {
+    let list = Command::new(&test.executable)
+        .args(["--list", "--format", "terse"])
+        .args(filters)
+        .output();
+    let list = list.map(|output| output.stdout).unwrap_or_default();
+    let list = String::from_utf8_lossy(&list);
+    let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
+    names.map(str::to_owned).collect()
 }
 
 /// Longer than any test binary takes in emulation: for a host that hangs.
 const SVM_SECONDS: u32 = 900;
 
-fn in_svm(test: &Test, tests: &Tests, filters: &[String]) -> Command {
+fn in_svm(test: &Test, tests: &Tests, names: &[String]) -> Command {
     let target = tests.unicell.parent().unwrap_or(Path::new("/"));
     let mut command = Command::new(repository().join("tests/hosts/svm/run"));
     command.arg("--share").arg(repository());
@@ -129,7 +171,8 @@ fn in_svm(test: &Test, tests: &Tests, filters: &[String]) -> Command {
     command
         .arg("--")
         .arg(&test.executable)
-        .args(harness_arguments(filters));
+        .arg("--exact")
+        .args(harness_arguments(names));
     command
 }
 

@@ -9,7 +9,7 @@ use unicell_gateway_api::network::Descriptor;
 use unicell_gateway_api::problem::{Code, Problem};
 use unicell_gateway_api::run::Program;
 use unicell_gateway_api::service::{Collected, Dependency, Imported, Service, Slot};
-use unicell_gateway_api::services::{BoxImage, NetworkNeed, Plan, Services};
+use unicell_gateway_api::services::{BoxImage, ConfigFormat, NetworkNeed, Plan, Services};
 use unicell_gateway_api::{ServiceId, service};
 use unicell_service::encoding;
 use unicell_service::manifest::DEFAULT_MEMORY;
@@ -150,6 +150,18 @@ fn program(id: ServiceId, container: &Container) -> Result<Program> {
     })
 }
 
+/// How the configuration file is written: ours, unless the service says.
+fn config_format(container: &Container) -> Result<ConfigFormat> {
+    if container.config.is_none() {
+        return Ok(ConfigFormat::Json);
+    }
+    match container.config_format() {
+        Ok(spec::ConfigFormat::Json) => Ok(ConfigFormat::Json),
+        Ok(spec::ConfigFormat::Proto3) => Ok(ConfigFormat::Proto3),
+        Err(unknown) => Err(Problem::new(Code::Unsupported, unknown)),
+    }
+}
+
 impl Kept {
     fn describe(&self, id: ServiceId, tags: &BTreeMap<String, spec::ServiceId>) -> Result<Service> {
         let record = self.0.record(inner(id)).map_err(problem)?;
@@ -210,6 +222,7 @@ impl Services for Kept {
             at_init,
             at_most,
             config_path: container.config_path(),
+            config_format: config_format(container)?,
             variables: container.environment.keys().cloned().collect(),
             slots: slots(&service),
             networks: service
