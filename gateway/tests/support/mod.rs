@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
+use unicell_gateway::http::{self, Door};
 use unicell_gateway::record::Record;
 use unicell_gateway::{Caller, Config, Gateway};
 use unicell_gateway_api::configuration::Configuration;
@@ -615,4 +616,32 @@ impl Instance for Told {
         self.1.lock().push(self.0.id());
         self.0.exit(Outcome::Stopped).await;
     }
+}
+
+/// A connection to the API, through a door.
+pub fn door(gateway: &Gateway, door: Door) -> OwnedFd {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let gateway = gateway.clone();
+    tokio::spawn(async move {
+        let stream = tokio::net::UnixStream::from_std(theirs).unwrap();
+        http::serve(&gateway, stream, door).await;
+    });
+    ours.into()
+}
+
+/// A request.
+pub fn request(
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+        .unwrap()
 }
