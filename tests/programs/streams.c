@@ -96,7 +96,6 @@ static int serve(const char *host, const char *port) {
     if (listen(fd, 4) < 0)
         fail("listen");
     printf("listening\n");
-    fflush(stdout);
     return fd;
 }
 
@@ -184,6 +183,27 @@ static void pump(char **args) {
     printf("pumped %llu\n", (unsigned long long)got);
 }
 
+/* HOST PORT BYTES: sends so many, as fast as it goes. */
+static void flood(char **args) {
+    int fd = dial(SOCK_STREAM, args[0], args[1]);
+    for (long long left = atoll(args[2]); left > 0; left -= sizeof buffer)
+        whole(fd, buffer, sizeof buffer);
+    close(fd);
+}
+
+/* HOST PORT: takes one connection, throws away what comes until the end. */
+static void drain(char **args) {
+    int listener = serve(args[0], args[1]);
+    int fd = accept(listener, NULL, NULL);
+    if (fd < 0)
+        fail("accept");
+    long long total = 0;
+    ssize_t len;
+    while ((len = read(fd, buffer, sizeof buffer)) > 0)
+        total += len;
+    printf("drained %lld\n", total);
+}
+
 /* HOST PORT COUNT: so many connections at once, each gets back what it sends. */
 static void many(char **args) {
     struct sockaddr_storage to;
@@ -259,6 +279,7 @@ static void broken(char **args) {
     tell("read", read(fd, buffer, sizeof buffer));
     tell("again", read(fd, buffer, sizeof buffer));
     tell("write", send(fd, "x", 1, MSG_NOSIGNAL));
+    close(fd);
 }
 
 /* HOST PORT: fills the connection until nothing more goes, then says how much that was, waits for a
@@ -275,7 +296,6 @@ static void fill(char **args) {
         total += sent > 0 ? sent : 0;
     }
     printf("filled %lld\n", total);
-    fflush(stdout);
     fcntl(fd, F_SETFL, 0);
     shutdown(fd, SHUT_WR);
     tell("read", read(fd, buffer, sizeof buffer));
@@ -315,7 +335,6 @@ static void echo_datagrams(char **args) {
     if (bind(fd, (void *)&at, len) < 0)
         fail("bind");
     printf("listening\n");
-    fflush(stdout);
     for (int i = 0; i < 3; i++) {
         socklen_t from_len = sizeof from;
         ssize_t got = recvfrom(fd, buffer, sizeof buffer, 0, (void *)&from, &from_len);
@@ -380,11 +399,13 @@ static const struct {
     {"refused", refused, 2},     {"broken", broken, 2},
     {"fill", fill, 2},           {"datagrams", datagrams, 2},
     {"unwanted", unwanted, 2},   {"echo-datagrams", echo_datagrams, 1},
+    {"flood", flood, 3},         {"drain", drain, 2},
     {"resolve", resolve, 1},     {"interfaces", interfaces, 0},
 };
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (unsigned i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++)
         if (argc > 1 + COMMANDS[i].arguments && strcmp(argv[1], COMMANDS[i].name) == 0) {
             COMMANDS[i].run(argv + 2);

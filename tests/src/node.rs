@@ -5,12 +5,13 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::init::{Furnishing, Init};
 use unicell_service::package::Package;
 use unicell_vmm::link::{
-    Command, InstanceEnd, Limits, Message, NodeEnd, Open, Start, Transport, null,
+    Command, InstanceEnd, Limits, LinkError, Message, NodeEnd, Open, Start, Transport, null,
 };
 use unicell_vmm::{BoxImage, End, Outcome, monotonic_ns};
 
@@ -28,7 +29,7 @@ pub struct Instance {
     /// The node's end of the link.
     pub node: NodeEnd,
     /// What the program prints, on standard output and error.
-    pub output: File,
+    printed: File,
     process: Option<JoinHandle<()>>,
 }
 
@@ -76,7 +77,7 @@ pub fn start(tree: &Tree, command: &[&str], furnishing: &Furnishing<'_>) -> Inst
     drop(start);
     let mut instance = Instance {
         node,
-        output: OwnedFd::from(output).into(),
+        printed: OwnedFd::from(output).into(),
         process: Some(process),
     };
     drop(theirs);
@@ -124,10 +125,19 @@ impl Instance {
         }
     }
 
-    /// Sends a command.
+    /// Sends a command, as soon as the link takes it.
     #[track_caller]
     pub fn say(&self, command: &Command<'_>) {
-        self.node.send(command).expect("the link takes a command");
+        loop {
+            match self.node.send(command) {
+                Ok(()) => return,
+                Err(LinkError::Full) => {
+                    let mut fds = [PollFd::new(&self.node, PollFlags::OUT)];
+                    poll(&mut fds, None).expect("the link can be polled");
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Grants a wish. Returns the other end of the connection, and the node's duplicate of the near
@@ -160,7 +170,7 @@ impl Instance {
     pub fn line(&mut self) -> String {
         let mut line = Vec::new();
         let mut byte = [0];
-        while self.output.read(&mut byte).is_ok_and(|count| count == 1) {
+        while self.printed.read(&mut byte).is_ok_and(|count| count == 1) {
             line.push(byte[0]);
             if byte[0] == b'\n' {
                 break;
@@ -169,10 +179,11 @@ impl Instance {
         String::from_utf8_lossy(&line).into_owned()
     }
 
-    fn rest(&mut self) -> String {
+    /// What the program prints from here on until its end.
+    pub fn rest(&mut self) -> String {
         let mut text = Vec::new();
         // What was read until an error is worth seeing.
-        let _ = self.output.read_to_end(&mut text);
+        let _ = self.printed.read_to_end(&mut text);
         String::from_utf8_lossy(&text).into_owned()
     }
 

@@ -103,6 +103,9 @@ pub trait Backend: Send {
         true
     }
 
+    /// The instance has ended; nothing else is asked after this.
+    fn ended(&mut self) {}
+
     /// Something happened: what, for each [`Watch`] that was added last, in the same order.
     fn ready(&mut self, events: &[PollFlags]);
 }

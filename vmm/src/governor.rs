@@ -42,8 +42,8 @@ fn nanoseconds(clock: ClockId) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Processor time of this thread and of all others of the process: of the I/O thread, which asks,
-/// and of the vCPU thread.
+/// Processor time of this thread, and of all others of the process: there are the I/O thread and
+/// the vCPU thread.
 fn processor_times() -> (u64, u64) {
     let own = nanoseconds(ClockId::ThreadCPUTime);
     let all = nanoseconds(ClockId::ProcessCPUTime);
@@ -152,9 +152,11 @@ impl Hold {
         self.monitor.wake_io();
     }
 
-    /// What was used so far. Asked by the I/O thread, whose own time is told apart.
-    pub(crate) fn used(&self) -> Used {
-        let (io_ns, cpu_ns) = processor_times();
+    /// What was used so far, asked by the vCPU thread or by the other: their times are told apart
+    /// by whose is this thread's.
+    pub(crate) fn used(&self, by_vcpu: bool) -> Used {
+        let (own, other) = processor_times();
+        let (cpu_ns, io_ns) = if by_vcpu { (own, other) } else { (other, own) };
         let memory = self.governor.resident(&self.memory);
         Used {
             cpu_ns,

@@ -230,7 +230,8 @@ fn outcome(
         };
         report.to_string()
     });
-    let service = lock(&instance.service);
+    let mut service = lock(&instance.service);
+    service.backend.ended();
     Outcome {
         end,
         text,

@@ -17,6 +17,7 @@ mod machine;
 mod make;
 mod operations;
 mod sample;
+mod streams;
 mod work;
 
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         launch::groups(&files)?,
         idle::groups(&files)?,
         operations::groups(&files)?,
+        streams::groups(),
         work::groups(&files)?,
         make::groups(&files)?,
     ];

@@ -13,7 +13,9 @@ use rustix::io::Errno;
 use virtio_queue::desc::RawDescriptor;
 use virtio_queue::desc::split::Descriptor;
 use virtio_queue::{Queue, QueueT};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryError};
+use vm_memory::{
+    Bytes, GuestAddress, GuestMemoryBackend, ReadVolatile, VolatileMemoryError, WriteVolatile,
+};
 
 use unicell_guest_abi::device::CHAIN_MAX;
 
@@ -167,7 +169,9 @@ impl<'a> Data<'a> {
         let Some((gpa, len)) = first(&self.chain.readable, self.start + from) else {
             return rustix::io::write(to, &[]);
         };
-        result(self.memory.readable().write_volatile_to(gpa, &mut to, len))
+        let slice = self.memory.readable().get_slice(gpa, len);
+        let slice = slice.map_err(|_| Errno::FAULT)?;
+        result(to.write_volatile(&slice))
     }
 
     /// Whether the bytes lie in a row.
@@ -218,8 +222,9 @@ impl<'a> Room<'a> {
     /// As read(2); EAGAIN if there is no room.
     pub fn read_from(&self, most: usize, mut from: BorrowedFd<'_>) -> Result<usize, Errno> {
         let (gpa, len) = first(&self.chain.writable, self.start).ok_or(Errno::AGAIN)?;
-        let count = len.min(most);
-        result(self.memory.ram().read_volatile_from(gpa, &mut from, count))
+        let slice = self.memory.ram().get_slice(gpa, len.min(most));
+        let mut slice = slice.map_err(|_| Errno::FAULT)?;
+        result(from.read_volatile(&mut slice))
     }
 }
 
@@ -235,9 +240,9 @@ fn first(pieces: &[Piece], mut offset: usize) -> Option<(GuestAddress, usize)> {
 }
 
 /// What a system call on guest memory has come to. The range was checked when the chain was walked.
-fn result(done: Result<usize, GuestMemoryError>) -> Result<usize, Errno> {
+fn result(done: Result<usize, VolatileMemoryError>) -> Result<usize, Errno> {
     done.map_err(|error| match error {
-        GuestMemoryError::IOError(error) => Errno::from_io_error(&error).unwrap_or(Errno::IO),
+        VolatileMemoryError::IOError(error) => Errno::from_io_error(&error).unwrap_or(Errno::IO),
         _ => Errno::FAULT,
     })
 }

@@ -135,7 +135,7 @@ pub enum Message {
     },
     /// A connection is over: no byte of it will come or go any more.
     Closed(Closed),
-    /// What the instance has used so far, as was asked for.
+    /// What the instance has used so far, as was asked for; and, before [`Message::Ended`], in all.
     Usage(Usage),
 }
 

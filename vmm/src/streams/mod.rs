@@ -9,8 +9,6 @@
 
 mod socket;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::MaybeUninit;
@@ -418,6 +416,21 @@ impl Streams {
     /// Whether all that the guest has sent is on its way.
     pub(crate) fn is_flushed(&self) -> bool {
         self.open.values().all(Stream::is_flushed)
+    }
+
+    /// The instance has ended, and with it all streams.
+    pub(crate) fn end_all(&mut self) {
+        let all: Vec<u32> = self.open.keys().copied().collect();
+        for id in all {
+            let closed = self.open.get_mut(&id).is_some_and(|stream| {
+                stream.end_socket();
+                stream.close()
+            });
+            if closed {
+                self.report(id, errno_of(Errno::CONNABORTED));
+            }
+            self.remove(id);
+        }
     }
 
     /// Bytes that the guest has sent, and was sent, on all streams.

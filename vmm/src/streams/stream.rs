@@ -69,6 +69,8 @@ pub(super) struct Stream {
     deaf: bool,
     guest_ended: bool,
     host_ended: bool,
+    /// The socket was told that the guest has ended.
+    shut: bool,
 }
 
 impl Stream {
@@ -93,6 +95,7 @@ impl Stream {
             deaf: false,
             guest_ended: false,
             host_ended: false,
+            shut: false,
         }
     }
 
@@ -238,8 +241,11 @@ impl Stream {
         Ok(())
     }
 
-    fn end_socket(&self) {
-        if let Some(socket) = &self.socket {
+    /// Ends the socket's direction, once: it is an event for whoever waits for one.
+    pub(super) fn end_socket(&mut self) {
+        if let Some(socket) = &self.socket
+            && !std::mem::replace(&mut self.shut, true)
+        {
             socket.end();
         }
     }

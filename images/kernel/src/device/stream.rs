@@ -27,6 +27,9 @@ const HEADER: usize = size_of::<Header>();
 const ENDPOINT: usize = size_of::<Endpoint>();
 /// Buffers for the device.
 const BUFFERS: u16 = 8;
+/// Messages with data that may wait for a slot, so that a few small ones on each of many streams
+/// find room.
+const WAITING_MAX: usize = 128;
 const _: () = assert!(SLOTS == 32);
 
 /// What is told of a stream.
@@ -75,7 +78,7 @@ struct Streams {
     room: Vec<Buffer>,
     /// What the device reads, by slot.
     sending: [Option<Buffer>; SLOTS as usize],
-    /// Messages that wait for a slot: short, and few for each stream.
+    /// Messages that wait for a slot.
     waiting: VecDeque<Buffer>,
     open: BTreeMap<u32, Arc<dyn Receiver>>,
     /// Those that wait for a slot.
@@ -164,20 +167,48 @@ impl Streams {
         self.tx.kick(1);
     }
 
+    /// Sends what waits, and tells who waited for a slot if there is one again; else asks to be told
+    /// of the next that becomes free.
+    fn fed(&mut self) -> Vec<Arc<dyn Receiver>> {
+        while !self.waiting.is_empty() || !self.starved.is_empty() {
+            if self.reap() || self.waiting.len() < WAITING_MAX {
+                let starved = core::mem::take(&mut self.starved);
+                if !starved.is_empty() {
+                    return starved;
+                }
+                if self.waiting.is_empty() {
+                    self.tx.want_news(false);
+                    break;
+                }
+            }
+            if !self.tx.want_news(true) {
+                break;
+            }
+        }
+        Vec::new()
+    }
+
     /// Sends a message without data of a program: at once, or as soon as there is a slot.
     fn send(&mut self, header: Words, payload: &[u8]) -> Result<()> {
         let mut message = Buffer::new(HEADER + payload.len())?;
         write_words(header, message.bytes_mut());
         message.bytes_mut()[HEADER..].copy_from_slice(payload);
         self.reap();
+        self.queue(message);
+        Ok(())
+    }
+
+    /// Gives the device a message behind those that wait.
+    fn queue(&mut self, message: Buffer) {
         match self.free_slot().filter(|_| self.waiting.is_empty()) {
             Some(slot) => self.submit(slot, message),
             None => {
                 self.waiting.push_back(message);
-                self.tx.want_news(true);
+                if self.tx.want_news(true) {
+                    self.reap();
+                }
             }
         }
-        Ok(())
     }
 }
 
@@ -344,7 +375,7 @@ impl Stream {
     /// Sends `len` bytes in one message.
     fn send_one(&self, source: &mut Source<'_>, len: usize) -> Result<()> {
         with(|streams| {
-            if !streams.reap() {
+            if !streams.reap() && streams.waiting.len() >= WAITING_MAX {
                 if let Some(receiver) = streams.open.get(&self.id) {
                     streams.starved.push(receiver.clone());
                 }
@@ -362,8 +393,7 @@ impl Stream {
             }
             buffer.truncate(HEADER + len);
             write_words([self.id, kind::DATA, len as u32, 0], buffer.bytes_mut());
-            let slot = streams.free_slot().ok_or(Errno::EAGAIN)?;
-            streams.submit(slot, buffer);
+            streams.queue(buffer);
             self.credit
                 .store((self.credit() - len) as u32, Ordering::Relaxed);
             Ok(())
@@ -483,17 +513,9 @@ pub(super) fn poll() {
             streams.rx.kick(1);
         }
     }
-    let starved = {
-        let mut streams = STREAMS.lock();
-        let Some(streams) = streams.as_mut() else {
-            return;
-        };
-        let wanted = !streams.waiting.is_empty() || !streams.starved.is_empty();
-        if !wanted || !streams.reap() {
-            return;
-        }
-        streams.tx.want_news(false);
-        core::mem::take(&mut streams.starved)
+    let starved = match STREAMS.lock().as_mut() {
+        Some(streams) => streams.fed(),
+        None => Vec::new(),
     };
     for receiver in starved {
         receiver.credit(0);

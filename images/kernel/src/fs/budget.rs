@@ -1,17 +1,26 @@
-//! How much of memory files may take: half of RAM, for all file systems in memory together.
+//! How much of memory files may take, for all file systems in memory together: half of RAM, or less
+//! if the node says so.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::errno::{Errno, Result};
-use crate::memory::frames;
+use crate::memory::{PAGE_SIZE, frames};
 
 static USED: AtomicU64 = AtomicU64::new(0);
 static INODES: AtomicU64 = AtomicU64::new(0);
 
+/// What the node permits, in pages.
+static PERMITTED: AtomicU64 = AtomicU64::new(u64::MAX);
+
 /// The most pages, and the most inodes, that there may be.
 #[must_use]
 pub fn limit() -> u64 {
-    frames::usage().0 / 2
+    PERMITTED.load(Ordering::Relaxed).min(frames::usage().0 / 2)
+}
+
+/// Permits no more than so many bytes.
+pub fn permit(bytes: u64) {
+    PERMITTED.store(bytes / PAGE_SIZE, Ordering::Relaxed);
 }
 
 /// Pages in use.

@@ -22,6 +22,7 @@ pub mod epoll;
 pub mod erofs;
 pub mod eventfd;
 pub mod file;
+pub mod furnish;
 pub mod inode;
 pub mod inotify;
 pub mod location;

@@ -1,54 +1,116 @@
-//! What there is to ask about network interfaces: `lo`, and nothing else.
+//! What there is to ask about network interfaces: `lo`, and `eth0` where the guest has addresses
+//! beside loopback.
 
 use alloc::vec::Vec;
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use linux_raw_sys::{ioctl, net};
 
+use super::outside;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 
-/// The only interface.
-const NAME: &[u8; 16] = b"lo\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-const INDEX: u32 = 1;
+/// An interface.
+pub(super) struct Interface {
+    pub(super) name: &'static str,
+    pub(super) index: u32,
+    /// IFF_*.
+    flags: u16,
+    /// ARPHRD_*.
+    hardware: u16,
+    pub(super) v4: Option<Ipv4Addr>,
+    pub(super) v6: Option<Ipv6Addr>,
+    mask: Ipv4Addr,
+    /// Bits of the IPv6 network's prefix.
+    pub(super) prefix: u8,
+    /// RT_SCOPE_* of its IPv6 address, as `/proc/net/if_inet6` shows it.
+    pub(super) scope: u8,
+    mtu: i32,
+}
+
 /// IFF_UP, IFF_LOOPBACK, IFF_RUNNING.
-const FLAGS: u16 = 0x1 | 0x8 | 0x40;
-/// ARPHRD_LOOPBACK.
-const HARDWARE: u16 = 772;
-/// Bytes of what it carries at once.
+const LO_FLAGS: u16 = 0x1 | 0x8 | 0x40;
+/// IFF_UP, IFF_POINTOPOINT, IFF_RUNNING, IFF_NOARP: there is nobody to shout at.
+const ETH_FLAGS: u16 = 0x1 | 0x10 | 0x40 | 0x80;
+/// ARPHRD_LOOPBACK, ARPHRD_NONE.
+const LO_HARDWARE: u16 = 772;
+const ETH_HARDWARE: u16 = 0xfffe;
+/// Bytes of what loopback carries at once.
 pub(super) const MTU: i32 = 65_536;
 const QUEUE: u32 = 1000;
 /// Bytes of `struct ifreq`, and of its name.
 const REQUEST: usize = 40;
 const NAME_LEN: usize = 16;
 
+/// All interfaces.
+pub(super) fn all() -> Vec<Interface> {
+    let mut all = alloc::vec![Interface {
+        name: "lo",
+        index: 1,
+        flags: LO_FLAGS,
+        hardware: LO_HARDWARE,
+        v4: Some(Ipv4Addr::LOCALHOST),
+        v6: Some(Ipv6Addr::LOCALHOST),
+        mask: Ipv4Addr::new(255, 0, 0, 0),
+        prefix: 128,
+        scope: 0x10,
+        mtu: MTU,
+    }];
+    let (v4, v6) = (outside::v4(), outside::v6());
+    if v4.is_some() || v6.is_some() {
+        all.push(Interface {
+            name: "eth0",
+            index: 2,
+            flags: ETH_FLAGS,
+            hardware: ETH_HARDWARE,
+            v4,
+            v6,
+            mask: Ipv4Addr::new(255, 0, 0, 0),
+            prefix: 8,
+            scope: 0,
+            mtu: MTU,
+        });
+    }
+    all
+}
+
+/// A name as requests have it.
+fn padded(name: &str) -> [u8; NAME_LEN] {
+    let mut bytes = [0; NAME_LEN];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    bytes
+}
+
 /// A `struct sockaddr_in`.
-fn address(octets: [u8; 4]) -> Vec<u8> {
+fn address(octets: Ipv4Addr) -> Vec<u8> {
     let mut bytes = (net::AF_INET as u16).to_ne_bytes().to_vec();
     bytes.extend([0; 2]);
-    bytes.extend(octets);
+    bytes.extend(octets.octets());
     bytes.resize(REQUEST - NAME_LEN, 0);
     bytes
 }
 
-/// What the interface answers to a request that names it.
-fn answer(command: u32) -> Option<Vec<u8>> {
-    Some(match command {
-        ioctl::SIOCGIFFLAGS => FLAGS.to_ne_bytes().to_vec(),
-        ioctl::SIOCGIFADDR => address([127, 0, 0, 1]),
-        ioctl::SIOCGIFDSTADDR => address([127, 0, 0, 1]),
-        ioctl::SIOCGIFBRDADDR => address([0; 4]),
-        ioctl::SIOCGIFNETMASK => address([255, 0, 0, 0]),
-        ioctl::SIOCGIFMTU => MTU.to_ne_bytes().to_vec(),
-        ioctl::SIOCGIFMETRIC => 0_u32.to_ne_bytes().to_vec(),
-        ioctl::SIOCGIFINDEX => INDEX.to_ne_bytes().to_vec(),
-        ioctl::SIOCGIFTXQLEN => QUEUE.to_ne_bytes().to_vec(),
-        ioctl::SIOCGIFHWADDR => {
-            let mut bytes = HARDWARE.to_ne_bytes().to_vec();
-            bytes.resize(REQUEST - NAME_LEN, 0);
-            bytes
-        }
-        _ => return None,
-    })
+impl Interface {
+    /// What it answers to a request that names it.
+    fn answer(&self, command: u32) -> Result<Vec<u8>> {
+        let own = self.v4.ok_or(Errno::EADDRNOTAVAIL);
+        Ok(match command {
+            ioctl::SIOCGIFFLAGS => self.flags.to_ne_bytes().to_vec(),
+            ioctl::SIOCGIFADDR | ioctl::SIOCGIFDSTADDR => address(own?),
+            ioctl::SIOCGIFBRDADDR => address(Ipv4Addr::UNSPECIFIED),
+            ioctl::SIOCGIFNETMASK => own.map(|_| address(self.mask))?,
+            ioctl::SIOCGIFMTU => self.mtu.to_ne_bytes().to_vec(),
+            ioctl::SIOCGIFMETRIC => 0_u32.to_ne_bytes().to_vec(),
+            ioctl::SIOCGIFINDEX => self.index.to_ne_bytes().to_vec(),
+            ioctl::SIOCGIFTXQLEN => QUEUE.to_ne_bytes().to_vec(),
+            ioctl::SIOCGIFHWADDR => {
+                let mut bytes = self.hardware.to_ne_bytes().to_vec();
+                bytes.resize(REQUEST - NAME_LEN, 0);
+                bytes
+            }
+            _ => return Err(Errno::ENOTTY),
+        })
+    }
 }
 
 /// The calls of netdevice(7) that every socket takes.
@@ -61,10 +123,11 @@ pub(super) fn ioctl(command: u32, argument: u64) -> Result<u64> {
         ioctl::SIOCGIFCONF => list(argument),
         ioctl::SIOCGIFNAME => {
             let index: u32 = user::read(argument + NAME_LEN as u64)?;
-            if index != INDEX {
-                return Err(Errno::ENODEV);
-            }
-            user::write(argument, NAME)?;
+            let found = all()
+                .into_iter()
+                .find(|interface| interface.index == index)
+                .ok_or(Errno::ENODEV)?;
+            user::write(argument, &padded(found.name))?;
             Ok(0)
         }
         ioctl::SIOCSIFFLAGS
@@ -75,32 +138,43 @@ pub(super) fn ioctl(command: u32, argument: u64) -> Result<u64> {
         | ioctl::SIOCADDRT
         | ioctl::SIOCDELRT => Err(Errno::EPERM),
         _ => {
-            let answer = answer(command).ok_or(Errno::ENOTTY)?;
+            let all = all();
+            // Whether it is a request at all does not depend on the interface.
+            if let Err(Errno::ENOTTY) = all[0].answer(command) {
+                return Err(Errno::ENOTTY);
+            }
             let mut name: [u8; NAME_LEN] = user::read(argument)?;
             name[NAME_LEN - 1] = 0;
             let len = name.iter().position(|byte| *byte == 0).unwrap_or(0);
-            if &name[..len] != b"lo" {
-                return Err(Errno::ENODEV);
-            }
-            user::copy_out(argument + NAME_LEN as u64, &answer)?;
+            let found = all
+                .iter()
+                .find(|interface| interface.name.as_bytes() == &name[..len])
+                .ok_or(Errno::ENODEV)?;
+            user::copy_out(argument + NAME_LEN as u64, &found.answer(command)?)?;
             Ok(0)
         }
     }
 }
 
-/// SIOCGIFCONF: the list of all, or how long it is.
+/// SIOCGIFCONF: the list of all that have an IPv4 address, or how long it is.
 fn list(argument: u64) -> Result<u64> {
     let [room, buffer]: [u64; 2] = user::read(argument)?;
-    let room = room as i32;
-    let mut len = REQUEST as i32;
-    if buffer != 0 {
-        if room >= len {
-            user::write(buffer, NAME)?;
-            user::copy_out(buffer + NAME_LEN as u64, &address([127, 0, 0, 1]))?;
-        } else {
-            len = 0;
+    let room = room as i32 as usize;
+    let mut len = 0;
+    for interface in all() {
+        let Some(v4) = interface.v4 else {
+            continue;
+        };
+        if buffer != 0 {
+            if len + REQUEST > room {
+                break;
+            }
+            let at = buffer + len as u64;
+            user::write(at, &padded(interface.name))?;
+            user::copy_out(at + NAME_LEN as u64, &address(v4))?;
         }
+        len += REQUEST;
     }
-    user::write(argument, &len)?;
+    user::write(argument, &(len as i32))?;
     Ok(0)
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
 
-use super::Protocol;
+use super::{Protocol, interface};
 use crate::sync::Mutex;
 
 static ALL: Mutex<BTreeMap<u64, Weak<dyn Protocol>>> = Mutex::new(BTreeMap::new());
@@ -153,18 +153,37 @@ pub fn unix() -> Vec<u8> {
     text
 }
 
-/// `/proc/net/dev`: what has passed through `lo` is not counted.
+/// `/proc/net/dev`: what has passed through them is not counted.
 #[must_use]
 pub fn devices() -> Vec<u8> {
     const HEAD: &str = "Inter-|   Receive                                                |  Transmit\n \
          face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n";
     let zeros = "       0       0    0    0    0     0          0         0";
     let sent = "       0       0    0    0    0     0       0          0";
-    format!("{HEAD}    lo:{zeros} {sent}\n").into_bytes()
+    let mut text = String::from(HEAD);
+    for interface in interface::all() {
+        let _ = writeln!(text, "{:>6}:{zeros} {sent}", interface.name);
+    }
+    text.into_bytes()
 }
 
 /// `/proc/net/if_inet6`.
 #[must_use]
 pub fn v6_addresses() -> Vec<u8> {
-    b"00000000000000000000000000000001 01 80 10 80       lo\n".to_vec()
+    let mut text = String::new();
+    for one in interface::all() {
+        let Some(v6) = one.v6 else {
+            continue;
+        };
+        for byte in v6.octets() {
+            let _ = write!(text, "{byte:02x}");
+        }
+        let (index, prefix, scope) = (one.index, one.prefix, one.scope);
+        let _ = writeln!(
+            text,
+            " {index:02x} {prefix:02x} {scope:02x} 80 {:>8}",
+            one.name
+        );
+    }
+    text.into_bytes()
 }

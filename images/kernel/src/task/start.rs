@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use unicell_guest_abi::exit::ExitKind;
-use unicell_guest_abi::init::Init;
+use unicell_guest_abi::init::{File, Init};
 
 use super::process::{FIRST, new_number};
 use super::{Process, Thread, scheduler};
@@ -47,6 +47,12 @@ fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
             format!("the box image cannot be read ({errno:?})"),
         ),
     })?;
+    if let Some(overlay) = init.overlay {
+        fs::budget::permit(overlay);
+    }
+    for file in init.files() {
+        fs::furnish::write(&file).map_err(|errno| unfurnished(&file, errno))?;
+    }
     outside::init(init.ipv4, init.ipv6).map_err(out_of_memory)?;
     let workdir = |errno| {
         let path = String::from_utf8_lossy(init.workdir);
@@ -73,6 +79,16 @@ fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
         .context()
         .with_frame(|frame| *frame = Frame::start(program.entry, program.stack));
     Ok(())
+}
+
+/// A file that should be there and cannot.
+fn unfurnished(file: &File<'_>, errno: Errno) -> (ExitKind, String) {
+    let kind = match errno {
+        Errno::ENOSPC | Errno::ENOMEM => ExitKind::MemoryTooSmall,
+        _ => ExitKind::BadBox,
+    };
+    let path = String::from_utf8_lossy(file.path);
+    (kind, format!("{path} cannot be written ({errno:?})"))
 }
 
 fn explain(entrypoint: &[u8], failure: &Failure) -> (ExitKind, String) {

@@ -16,8 +16,9 @@ const UDP_SEGMENT: u32 = 103;
 const UDP_GRO: u32 = 104;
 /// The multicast calls that serve both families, from MCAST_JOIN_GROUP to MCAST_LEAVE_SOURCE_GROUP.
 const MULTICAST_GROUPS: core::ops::RangeInclusive<u32> = 42..=47;
-/// The number of the only interface, `lo`.
+/// The numbers of the interfaces: `lo`, and `eth0` if there is one.
 pub(in crate::net) const LOOPBACK: i32 = 1;
+pub(in crate::net) const OUTSIDE: i32 = 2;
 /// The ways in which TCP avoids congestion, of which there is none.
 const CONGESTION: [&[u8; 16]; 2] = [
     b"cubic\0\0\0\0\0\0\0\0\0\0\0",

@@ -154,7 +154,12 @@ impl End {
                 received.control.push(Control { level, kind, data });
             }
         };
-        let index = option::LOOPBACK.to_ne_bytes();
+        let index = if note.to.is_loopback() {
+            option::LOOPBACK
+        } else {
+            option::OUTSIDE
+        };
+        let index = index.to_ne_bytes();
         let number = |number: i32| number.to_ne_bytes().to_vec();
         if let IpAddr::V4(to) = note.to {
             let octets = to.octets();

@@ -1,0 +1,139 @@
+//! Bytes through a connection: between two instances, and from the host to one, beside a Unix
+//! socket pair.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Instant;
+
+use unicell_tests::boxes::{Tree, tree};
+use unicell_tests::node::{Instance, pair, start_with_addresses};
+use unicell_vmm::link::{Command, Message, Transport};
+
+use crate::group::{Contender, Group, Unit};
+use crate::sample::{Failure, Sample};
+
+/// Bytes that go through.
+const BYTES: usize = 512 << 20;
+/// Bytes that are written and read at once, as the programs in the guests do it.
+const PART: usize = 128 << 10;
+const PROGRAM: &str = "/static/streams";
+
+pub(crate) fn groups() -> Vec<Group> {
+    let contenders = vec![
+        Contender::new("Unix socket pair", |_| between_threads()).base(),
+        Contender::new("unicell, guest to guest", |_| guest_to_guest()),
+        Contender::new("unicell, host to guest", |_| host_to_guest()),
+        Contender::new("unicell, guest to host", |_| guest_to_host()),
+    ];
+    vec![Group::new(
+        "512 MiB through a connection",
+        Unit::Nanoseconds,
+        contenders,
+    )]
+}
+
+fn broken(what: impl std::fmt::Display) -> Failure {
+    let what = what.to_string();
+    Failure::Ended { what }
+}
+
+fn programs() -> Tree {
+    tree("programs")
+}
+
+fn fill(fd: OwnedFd) {
+    let (mut stream, part) = (UnixStream::from(fd), vec![0; PART]);
+    for _ in 0..BYTES / PART {
+        // Whoever reads finds out.
+        if stream.write_all(&part).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads to the end. Returns how many bytes there were.
+fn drain(fd: OwnedFd) -> Result<usize, Failure> {
+    let (mut stream, mut part) = (UnixStream::from(fd), vec![0; PART]);
+    let mut total = 0;
+    loop {
+        match stream.read(&mut part).map_err(broken)? {
+            0 => return Ok(total),
+            len => total += len,
+        }
+    }
+}
+
+fn whole(total: usize, began: Instant) -> Sample {
+    if total < BYTES {
+        return Err(broken(format!("{total} bytes came through")));
+    }
+    Ok(began.elapsed().as_nanos() as f64)
+}
+
+fn between_threads() -> Sample {
+    let (one, other) = pair(Transport::Tcp);
+    let began = Instant::now();
+    let writer = thread::spawn(move || fill(one));
+    let total = drain(other)?;
+    writer.join().map_err(|_| broken("the writer panicked"))?;
+    whole(total, began)
+}
+
+/// An instance that takes a connection and throws away what comes, and that connection.
+fn taker() -> (Instance, OwnedFd) {
+    let mut taker = start_with_addresses(&programs(), &[PROGRAM, "drain", "0.0.0.0", "7"]);
+    taker.line();
+    let (ours, _) = taker.offer(Transport::Tcp, "10.0.0.3:9", 7);
+    taker.message();
+    (taker, ours)
+}
+
+/// Waits until an instance has taken all.
+fn taken(taker: Instance, began: Instant) -> Sample {
+    let printed = taker.succeeds();
+    let total = printed
+        .trim()
+        .strip_prefix("drained ")
+        .and_then(|number| number.parse().ok());
+    whole(total.ok_or_else(|| broken(&printed))?, began)
+}
+
+/// An instance that waits for its connection in order to send.
+fn giver() -> (Instance, u32) {
+    let bytes = BYTES.to_string();
+    let mut giver = start_with_addresses(&programs(), &[PROGRAM, "flood", "10.1.0.1", "7", &bytes]);
+    let stream = giver.wish().stream;
+    (giver, stream)
+}
+
+fn host_to_guest() -> Sample {
+    let (taker, ours) = taker();
+    let began = Instant::now();
+    fill(ours);
+    taken(taker, began)
+}
+
+fn guest_to_host() -> Sample {
+    let (giver, stream) = giver();
+    let (ours, theirs) = pair(Transport::Tcp);
+    let began = Instant::now();
+    let socket = theirs.as_fd();
+    giver.say(&Command::Opened { stream, socket });
+    drop(theirs);
+    let total = drain(ours)?;
+    giver.succeeds();
+    whole(total, began)
+}
+
+fn guest_to_guest() -> Sample {
+    let (taker, ours) = taker();
+    let (mut giver, stream) = giver();
+    let began = Instant::now();
+    let socket = ours.as_fd();
+    giver.say(&Command::Opened { stream, socket });
+    drop(ours);
+    while !matches!(giver.message(), Message::Ended(_)) {}
+    taken(taker, began)
+}
