@@ -36,6 +36,7 @@ pub mod sync;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod tty;
 
 #[cfg(feature = "image")]
 use unicell_guest_abi::boot::{BootInfo, flags};
@@ -52,7 +53,8 @@ pub(crate) fn main(boot: &BootInfo) -> ! {
     exec::init(boot.features);
     random::init(&boot.seed);
     syscall::trace::init(boot.flags & flags::TRACE != 0);
-    task::start::first_program(memory::init_block(boot))
+    let terminal = (boot.flags & flags::TERMINAL != 0).then_some(boot.window);
+    task::start::first_program(memory::init_block(boot), terminal)
 }
 
 /// Ends the instance with the panic's message and backtrace.

@@ -57,6 +57,9 @@ Examples:
   debootstrap --variant=minbase bookworm debian
   echo 'print(6 * 7)' | unicell run debian --entrypoint /usr/bin/python3 -- -
 
+  # a shell to work in
+  unicell run -it debian --entrypoint /bin/bash
+
   # packed once, started often
   unicell pack box --entrypoint /my-program -o hello.cell
   unicell run hello.cell -- first-argument
@@ -105,6 +108,12 @@ pub(crate) struct RunArguments {
     /// End the program after this time, such as 500ms, 10s or 5m (exit code 209)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Keep standard input connected. Without --tty it always is
+    #[arg(long, short)]
+    pub(crate) interactive: bool,
+    /// Give the program a terminal: with --interactive, the one that you sit at
+    #[arg(long, short)]
+    pub(crate) tty: bool,
     /// Show each system call with its arguments and result on standard error
     #[arg(long)]
     pub(crate) trace: bool,

@@ -4,19 +4,21 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 use unicell_gateway_api::instance as api;
 use unicell_guest_abi::exit::ExitKind;
 use unicell_service::package::Package;
 use unicell_vmm::link::{
-    Command as LinkCommand, Limits, LinkError, Message, NodeEnd, Open, Start as LinkStart,
+    Command as LinkCommand, Limits, LinkError, Message, NodeEnd, Open, Start as LinkStart, null,
 };
 use unicell_vmm::{BoxImage, End, Outcome};
 
 use crate::cache::{self, Cache};
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
+use crate::terminal::Terminal;
 
 /// The process, as it was built with us.
 static PROCESS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicell-vmm"));
@@ -59,6 +61,7 @@ pub(crate) struct Start<'a> {
     pub(crate) memory: u64,
     pub(crate) init: Vec<u8>,
     pub(crate) flags: u32,
+    pub(crate) terminal: Option<Terminal>,
     pub(crate) timeout: Option<Duration>,
     /// Where the timeline begins, nanoseconds of the monotonic clock.
     pub(crate) since: u64,
@@ -76,6 +79,10 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
         len: start.package.image_len(),
     };
     let own = |fd: io::Result<OwnedFd>| fd.map_err(Failure::internal);
+    let stdin = match start.terminal {
+        Some(terminal) if !terminal.typed_on => null(),
+        _ => io::stdin().as_fd().try_clone_to_owned(),
+    };
     let link_start = LinkStart {
         ram: start.memory,
         flags: start.flags,
@@ -84,10 +91,10 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
             .map(|time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
         since_ns: start.since,
         seed: None,
-        window: None,
+        window: start.terminal.map(Terminal::window),
         init: start.init,
         image: Some(image),
-        stdin: own(io::stdin().as_fd().try_clone_to_owned())?,
+        stdin: own(stdin)?,
         stdout: own(io::stdout().as_fd().try_clone_to_owned())?,
         stderr: own(io::stderr().as_fd().try_clone_to_owned())?,
         log: own(io::stderr().as_fd().try_clone_to_owned())?,
@@ -99,6 +106,11 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
     }
     // What only the instance should hold is given up: a reader of its output sees the end.
     drop(link_start);
+    let node = Arc::new(node);
+    let _raw = match start.terminal {
+        Some(terminal) => Some(terminal.enter(Arc::clone(&node))?),
+        None => None,
+    };
     let outcome = loop {
         match node.receive() {
             Ok(Message::Ended(outcome)) => break *outcome,

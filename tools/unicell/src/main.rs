@@ -24,6 +24,7 @@ mod pack;
 mod place;
 mod run;
 mod stats;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -18,10 +18,12 @@ use crate::failure::{Failure, Result};
 use crate::instance::{self, Start};
 use crate::pack::{pack_source, show_warnings};
 use crate::stats;
+use crate::terminal::Terminal;
 
 /// Runs a box and passes the program's exit status on.
 pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let since = monotonic_ns();
+    let terminal = Terminal::wanted(arguments.interactive, arguments.tty)?;
     let cache = Cache::open();
     let process = instance::spawn(cache.as_ref())?;
     let overrides = arguments.overriding.overrides(&arguments.args);
@@ -29,7 +31,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let start = Start {
         package: &package,
         memory: memory(&manifest)?,
-        init: init_block(&manifest),
+        init: init_block(&manifest, terminal),
+        terminal,
         flags: if arguments.trace { flags::TRACE } else { 0 },
         timeout: arguments.timeout,
         since,
@@ -121,14 +124,18 @@ fn memory(manifest: &Manifest) -> Result<u64> {
     Ok(wanted)
 }
 
-/// The program's name, its arguments and its environment: what the box and the user say, nothing
-/// more.
-fn init_block(manifest: &Manifest) -> Vec<u8> {
+/// The program's name, its arguments and its environment: what the box and the user say, and on a
+/// terminal what kind it is.
+fn init_block(manifest: &Manifest, terminal: Option<Terminal>) -> Vec<u8> {
     let env = manifest
         .env()
         .iter()
         .map(|(name, value)| format!("{name}={value}"));
-    let env: Vec<String> = env.collect();
+    let mut env: Vec<String> = env.collect();
+    if terminal.is_some() && !env.iter().any(|variable| variable.starts_with("TERM=")) {
+        let kind = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());
+        env.push(format!("TERM={}", kind.replace('\0', "")));
+    }
     let args: Vec<&[u8]> = [manifest.entrypoint().as_bytes()]
         .into_iter()
         .chain(manifest.args().iter().map(String::as_bytes))

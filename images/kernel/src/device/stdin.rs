@@ -28,6 +28,8 @@ struct State {
     unread: VecDeque<u8>,
     ended: bool,
     broken: Option<Errno>,
+    /// A new size of the terminal behind it, which nobody has taken.
+    window: Option<u32>,
 }
 
 impl Receiver for Incoming {
@@ -49,6 +51,10 @@ impl Receiver for Incoming {
             (state.ended, state.broken) = (true, errno);
         }
         self.readable.wake_all();
+    }
+
+    fn resized(&self, size: u32) {
+        self.state.lock().window = Some(size);
     }
 }
 
@@ -80,6 +86,12 @@ impl Incoming {
     #[must_use]
     pub fn available(&self) -> usize {
         self.state.lock().unread.len()
+    }
+
+    /// The new size of the terminal behind it, once.
+    #[must_use]
+    pub fn take_window(&self) -> Option<u32> {
+        self.state.lock().window.take()
     }
 
     /// Reads what is there; 0 at the end of the stream.

@@ -9,6 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
 use crate::memory::{Frame, Page};
 use crate::random;
+use crate::tty;
 
 /// `/dev/null`.
 pub const NULL: Device = Device { major: 1, minor: 3 };
@@ -22,20 +23,28 @@ pub const RANDOM: Device = Device { major: 1, minor: 8 };
 pub const URANDOM: Device = Device { major: 1, minor: 9 };
 /// `/dev/tty`.
 pub const TTY: Device = Device { major: 5, minor: 0 };
+/// `/dev/console`.
+pub const CONSOLE: Device = Device { major: 5, minor: 1 };
 /// `/dev/ptmx`.
 pub const PTMX: Device = Device { major: 5, minor: 2 };
 
-/// Opens a device.
+/// Opens a device, to be used as `flags` (O_*) say.
 ///
 /// # Errors
 ///
-/// ENXIO if there is none of that number (or, for `/dev/tty`, no controlling terminal).
-pub fn open(device: Device) -> Result<Arc<dyn File>> {
+/// ENXIO if there is none of that number (or, for `/dev/tty`, no controlling terminal), ENOSPC.
+pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>> {
     Ok(match device {
         NULL => Arc::new(Null),
         ZERO => Arc::new(Zero),
         FULL => Arc::new(Full),
         RANDOM | URANDOM => Arc::new(Random),
+        TTY => return tty::open_current(),
+        CONSOLE => return tty::console::open_device(),
+        PTMX => return tty::open_master(),
+        _ if tty::devpts::device(device.minor) == device => {
+            return tty::devpts::open_device(device.minor, flags);
+        }
         _ => return Err(Errno::ENXIO),
     })
 }

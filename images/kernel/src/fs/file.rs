@@ -115,6 +115,12 @@ pub trait File: Any + Send + Sync {
         Err(Errno::EINVAL)
     }
 
+    /// Reads bytes and waits for them itself, if there is more to that than waiting until a read is
+    /// possible; none if not.
+    fn read_in_time(&self, _nonblocking: bool, _sink: &mut Sink<'_>) -> Option<Result<usize>> {
+        None
+    }
+
     /// Writes bytes, at `offset` if it is seekable (at the end if that is `u64::MAX`).
     ///
     /// # Errors

@@ -237,6 +237,9 @@ impl OpenFile {
         if !self.is_readable() {
             return Err(Errno::EBADF);
         }
+        if let Some(read) = self.file.read_in_time(self.is_nonblocking(), sink) {
+            return read;
+        }
         if !self.file.is_seekable() {
             let patience = self.file.patience(false);
             return self

@@ -14,6 +14,7 @@ use super::tree::Tree;
 use super::{FdTable, FsContext, device, mount, proc, stdio};
 use crate::errno::{Errno, Result};
 use crate::memory::image;
+use crate::tty;
 
 static ROOT: FileSystem = FileSystem {
     name: "overlay",
@@ -108,13 +109,14 @@ fn make(
 /// What is in `/dev`.
 fn devices() -> Result<Arc<dyn Inode>> {
     let root: Arc<dyn Inode> = Tree::empty(&DEV, 0o755)?;
-    let nodes: [(&[u8], Device); 7] = [
+    let nodes: [(&[u8], Device); 8] = [
         (b"null", device::NULL),
         (b"zero", device::ZERO),
         (b"full", device::FULL),
         (b"random", device::RANDOM),
         (b"urandom", device::URANDOM),
         (b"tty", device::TTY),
+        (b"console", device::CONSOLE),
         (b"ptmx", device::PTMX),
     ];
     for (name, number) in nodes {
@@ -137,29 +139,32 @@ fn devices() -> Result<Arc<dyn Inode>> {
         Device::default(),
         b"",
     )?;
-    make(
-        &root,
-        b"pts",
-        Kind::Directory,
-        0o755,
-        Device::default(),
-        b"",
-    )?;
+    let slaves = find_or_make(&root, b"pts", 0o755)?;
+    mount::add(slaves, "/dev/pts", tty::devpts::root);
     Ok(root)
 }
 
-/// Descriptors 0, 1 and 2.
-#[must_use]
-pub fn standard_descriptors() -> FdTable {
+/// Descriptors 0, 1 and 2: three streams, or the console.
+///
+/// # Errors
+///
+/// EIO if the box image is damaged.
+pub fn standard_descriptors() -> Result<FdTable> {
     let table = FdTable::empty();
+    if let Some((console, location)) = tty::console::open()? {
+        let console = OpenFile::new(console, linux::O_RDWR, Some(location));
+        for _ in 0..3 {
+            table.install(console.clone(), false, 3)?;
+        }
+        return Ok(table);
+    }
     let files: [(Arc<dyn File>, u32); 3] = [
         (Arc::new(stdio::Input::new()), linux::O_RDONLY),
         (Arc::new(stdio::Output::stdout()), linux::O_WRONLY),
         (Arc::new(stdio::Output::stderr()), linux::O_WRONLY),
     ];
     for (file, flags) in files {
-        // An empty table has room for three.
-        let _ = table.install(OpenFile::new(file, flags, None), false, 3);
+        table.install(OpenFile::new(file, flags, None), false, 3)?;
     }
-    table
+    Ok(table)
 }

@@ -8,15 +8,15 @@ use alloc::vec::Vec;
 
 use super::send::end_by;
 use super::{
-    Action, DEFAULT, DefaultAction, IGNORE, Info, SIGKILL, SIGSEGV, Set, Stack, child_stopped,
-    default_of,
+    Action, DEFAULT, DefaultAction, IGNORE, Info, SIGKILL, SIGSEGV, SIGSTOP, Set, Stack,
+    child_stopped, default_of,
 };
 use crate::arch::{self, Frame, xstate};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::task::process::{Life, Stop};
 use crate::task::thread::Signals;
-use crate::task::{self, Process, Thread};
+use crate::task::{self, Process, Thread, group};
 use unicell_guest_abi::layout::USER_END;
 
 const SA_ONSTACK: u64 = 0x0800_0000;
@@ -74,6 +74,9 @@ pub fn deliver(from_call: bool) {
             IGNORE => {}
             DEFAULT => match default_of(signal) {
                 DefaultAction::End => return end_by(&process, signal),
+                // Nobody would ever let it go on.
+                DefaultAction::Stop
+                    if signal != SIGSTOP && group::is_orphaned(process.group(), None) => {}
                 DefaultAction::Stop => stop(&process, signal),
                 DefaultAction::Ignore | DefaultAction::Continue => {}
             },

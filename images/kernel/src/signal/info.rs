@@ -3,7 +3,7 @@
 use crate::memory::plain::bytes;
 
 /// si_code: sent by the kernel.
-pub(super) const SI_KERNEL: i32 = 0x80;
+const SI_KERNEL: i32 = 0x80;
 /// si_code: a timer has expired.
 const SI_TIMER: i32 = -2;
 
@@ -22,6 +22,12 @@ impl Info {
         info.put(0, signal);
         info.put(8, code as u32);
         info
+    }
+
+    /// Sent by the kernel.
+    #[must_use]
+    pub fn from_kernel(signal: u32) -> Self {
+        Self::new(signal, SI_KERNEL)
     }
 
     /// Sent by a process.

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use super::info::{Info, SI_KERNEL};
+use super::info::Info;
 use super::{
     DEFAULT, DefaultAction, IGNORE, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
     Set, default_of,
@@ -131,7 +131,7 @@ pub fn send_to_group(group: u32, info: Info) -> usize {
 /// The running thread gets a signal from the kernel.
 pub fn raise_on_current(signal: u32) {
     // The queue of a thread that does not get to handle anything does not matter.
-    let _ = send_to_thread(&task::current(), Info::new(signal, SI_KERNEL));
+    let _ = send_to_thread(&task::current(), Info::from_kernel(signal));
 }
 
 static LAST_FAULT: Mutex<Option<(u32, String)>> = Mutex::new(None);

@@ -31,7 +31,6 @@ names! {
     __NR_uselib "uselib";
     __NR_ustat "ustat";
     __NR_sysfs "sysfs";
-    __NR_vhangup "vhangup";
     __NR_modify_ldt "modify_ldt";
     __NR__sysctl "_sysctl";
     __NR_adjtimex "adjtimex";

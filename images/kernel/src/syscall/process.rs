@@ -64,6 +64,19 @@ pub fn setsid() -> Answer {
     Ok(process.id().into())
 }
 
+/// vhangup(2): everybody loses the terminal of the caller.
+pub fn vhangup() -> Answer {
+    let process = task::process();
+    if !process.credentials().is_root() {
+        return Err(Errno::EPERM);
+    }
+    let terminal = process.terminal.lock().clone();
+    if let Some(terminal) = terminal {
+        terminal.hang_up();
+    }
+    Ok(0)
+}
+
 /// setpgid(2).
 pub fn setpgid(id: i32, group: i32) -> Answer {
     let own = task::process();

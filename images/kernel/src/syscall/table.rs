@@ -113,6 +113,7 @@ calls! {
     __NR_setpgid "setpgid" process::setpgid(i32, i32);
     __NR_getsid "getsid" process::getsid(i32);
     __NR_setsid "setsid" process::setsid();
+    __NR_vhangup "vhangup" process::vhangup();
     __NR_getrusage "getrusage" process::getrusage(i32, Address);
     __NR_getrlimit "getrlimit" process::getrlimit(u32, Address);
     __NR_setrlimit "setrlimit" process::setrlimit(u32, Address);

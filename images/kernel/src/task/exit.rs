@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::process::{FIRST, Life, Process, number_freed};
 use super::thread::Thread;
-use super::{futex, scheduler};
+use super::{futex, group, scheduler};
 use crate::device::platform;
 use crate::fs::{FdTable, FsContext};
 use crate::memory::user;
@@ -91,13 +91,17 @@ fn finish(process: &Arc<Process>, status: u32) -> Option<Arc<Space>> {
     process.set_files(Arc::new(FdTable::empty()));
     process.set_context(Arc::new(FsContext::empty()));
     let children = core::mem::take(&mut *process.children.lock());
-    for child in children {
+    crate::tty::job::give_up(process, true);
+    for child in &children {
         // A zombie goes with the last reference; a live one has no parent from now on.
         child.orphan();
         if matches!(child.life(), Life::Alive | Life::Ending(_)) {
-            adopt(child);
+            adopt(child.clone());
+            group::connection_lost(child, Some(process));
         }
     }
+    drop(children);
+    group::connection_lost(process, None);
     *process.life.lock() = Life::Zombie(status);
     // What comes next has a space of its own: until then this one is seen.
     let seen = process.space();
@@ -126,6 +130,7 @@ fn forget(process: &Arc<Process>) {
 }
 
 fn end_instance(process: &Arc<Process>, status: u32) -> ! {
+    crate::tty::console::drain();
     let signal = status & 0x7f;
     if signal == 0 {
         platform::end(ExitKind::Exited, status >> 8 & 0xff, format_args!(""));

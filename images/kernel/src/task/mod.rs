@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod entry;
 pub mod exit;
 pub mod futex;
+pub mod group;
 pub mod identity;
 pub mod limits;
 pub mod process;

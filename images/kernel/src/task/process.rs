@@ -17,6 +17,7 @@ use crate::mm::Space;
 use crate::signal::{Actions, Pending};
 use crate::sync::Mutex;
 use crate::time;
+use crate::tty::Terminal;
 
 /// The number of the first program. 1 is nobody: it stands for the kernel, which adopts orphans.
 pub const FIRST: u32 = 2;
@@ -83,6 +84,10 @@ pub struct Process {
     pub exit_signal: u32,
     /// User and group numbers.
     pub credentials: Mutex<Credentials>,
+    /// The controlling terminal.
+    pub terminal: Mutex<Option<Arc<Terminal>>>,
+    /// For a session's leader that has lost its terminal: the group that was in the foreground.
+    pub lost_foreground: Mutex<Option<u32>>,
     /// Resource limits.
     pub limits: Mutex<Limits>,
     /// The program's path, for `/proc/self/exe`.
@@ -204,6 +209,8 @@ impl Process {
             continued: WaitQueue::new(),
             exit_signal: 0,
             credentials: Mutex::default(),
+            terminal: Mutex::default(),
+            lost_foreground: Mutex::default(),
             limits: Mutex::default(),
             executable: Mutex::new(Arc::from(&b""[..])),
             last_name: Mutex::default(),
@@ -246,6 +253,8 @@ impl Process {
             continued: WaitQueue::new(),
             exit_signal,
             credentials: Mutex::new(self.credentials.lock().clone()),
+            terminal: Mutex::new(self.terminal.lock().clone()),
+            lost_foreground: Mutex::default(),
             limits: Mutex::new(self.limits.lock().clone()),
             executable: Mutex::new(self.executable.lock().clone()),
             last_name: Mutex::default(),
@@ -285,8 +294,14 @@ impl Process {
         self.session.load(Ordering::Relaxed)
     }
 
-    /// Makes it the leader of a session of its own.
+    /// Whether it is the leader of its session.
+    pub fn leads_session(&self) -> bool {
+        self.session() == self.id
+    }
+
+    /// Makes it the leader of a session of its own, without a terminal.
     pub fn lead_session(&self) {
+        *self.terminal.lock() = None;
         self.session.store(self.id, Ordering::Relaxed);
         self.set_group(self.id);
     }

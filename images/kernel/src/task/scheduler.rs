@@ -18,6 +18,7 @@ use crate::errno::{Errno, Result};
 use crate::mm::Space;
 use crate::sync::Mutex;
 use crate::time;
+use crate::tty;
 
 struct Scheduler {
     current: Option<Arc<Thread>>,
@@ -155,10 +156,16 @@ pub(super) fn before_program() {
 /// The host has asked for the program to be left: news, a deadline, or the end of a slice.
 pub(super) fn look_around() {
     INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-    device::poll();
+    take_news();
     expire_timers();
     timer::expire(Clock::Cpu);
     yield_now();
+}
+
+/// Takes what the device has brought.
+fn take_news() {
+    device::poll();
+    tty::console::poll();
 }
 
 /// Sends the signals of timers that are due. Asked before each sleep and at each preemption; never
@@ -195,7 +202,7 @@ fn reschedule() {
                 break next;
             }
         }
-        device::poll();
+        take_news();
         let deadline = {
             let scheduler = SCHEDULER.lock();
             if !scheduler.ready.is_empty() {
@@ -299,9 +306,9 @@ fn wait_for<T>(
 
 /// Sleeps until the device has news, whatever it is.
 pub fn wait_for_device() {
-    device::poll();
+    take_news();
     park(NEVER);
-    device::poll();
+    take_news();
 }
 
 /// Sleeps in the VMM, which is no time of the thread on whose stack that happens.

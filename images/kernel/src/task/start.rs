@@ -15,9 +15,11 @@ use crate::errno::Errno;
 use crate::exec::{self, Failure};
 use crate::fs;
 use crate::net::outside;
+use crate::tty;
 
-/// Starts the program that the init block names, as the first process.
-pub(crate) fn first_program(init: &'static [u8]) -> ! {
+/// Starts the program that the init block names, as the first process; on a terminal of this size,
+/// if on one.
+pub(crate) fn first_program(init: &'static [u8], terminal: Option<u32>) -> ! {
     let Some(init) = Init::parse(init) else {
         platform::end(
             ExitKind::Panic,
@@ -25,7 +27,7 @@ pub(crate) fn first_program(init: &'static [u8]) -> ! {
             format_args!("the init block is not one"),
         );
     };
-    if let Err((kind, text)) = prepare(&init) {
+    if let Err((kind, text)) = prepare(&init, terminal) {
         platform::end(kind, 0, format_args!("{text}"));
     }
     platform::count(|counters| counters.program_start = platform::tsc());
@@ -33,20 +35,21 @@ pub(crate) fn first_program(init: &'static [u8]) -> ! {
 }
 
 /// Makes the first thread the current one, with its program loaded.
-fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
+fn prepare(init: &Init<'_>, terminal: Option<u32>) -> Result<(), (ExitKind, String)> {
     let out_of_memory = |_| {
         (
             ExitKind::MemoryTooSmall,
             String::from("too little memory to boot"),
         )
     };
-    let context = fs::init().map_err(|errno| match errno {
+    let bad_box = |errno| match errno {
         Errno::ENOMEM => out_of_memory(errno),
         _ => (
             ExitKind::BadBox,
             format!("the box image cannot be read ({errno:?})"),
         ),
-    })?;
+    };
+    let context = fs::init().map_err(bad_box)?;
     if let Some(overlay) = init.overlay {
         fs::budget::permit(overlay);
     }
@@ -64,12 +67,17 @@ fn prepare(init: &Init<'_>) -> Result<(), (ExitKind, String)> {
     context.change_directory(init.workdir).map_err(workdir)?;
     let number = new_number().map_err(out_of_memory)?;
     debug_assert_eq!(number, FIRST);
-    let process = Process::first(number, fs::standard_descriptors(), context);
-    let context =
-        Context::new(&Frame::start(0, 0), xstate::State::initial(), 0, 0).map_err(out_of_memory)?;
+    if let Some(size) = terminal {
+        tty::console::make(size).map_err(out_of_memory)?;
+    }
+    let files = fs::standard_descriptors().map_err(bad_box)?;
+    let process = Process::first(number, files, context);
+    let context = Context::new(&Frame::start(0, 0), xstate::State::initial(), 0, 0)
+        .map_err(out_of_memory)?;
     let thread = Thread::new(number, process.clone(), context, [0; 16]);
     process.threads.lock().push(thread.clone());
     scheduler::set_first(thread.clone());
+    tty::console::begin(&process).map_err(out_of_memory)?;
     let arguments: Vec<Vec<u8>> = init.args().map(<[u8]>::to_vec).collect();
     let environment: Vec<Vec<u8>> = init.env().map(<[u8]>::to_vec).collect();
     let program = exec::load(&process, init.entrypoint, arguments, &environment)

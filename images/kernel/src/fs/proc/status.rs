@@ -16,6 +16,7 @@ use crate::task::accounts::Used;
 use crate::task::process::{Life, Stop};
 use crate::task::thread::Run;
 use crate::task::{Process, Thread, limits};
+use crate::tty::devpts;
 
 /// Ticks of the clock in which times are told (CLK_TCK): 100 in a second.
 const TICK: u64 = 10_000_000;
@@ -105,6 +106,16 @@ fn ignored(actions: &Actions) -> u64 {
     signals(actions, |handler| handler == IGNORE)
 }
 
+/// The device number of a process' terminal and the group in its foreground.
+fn terminal(process: &Process) -> (u64, i64) {
+    let terminal = process.terminal.lock().clone();
+    terminal.map_or((0, -1), |terminal| {
+        let foreground = terminal.line().foreground;
+        let number = devpts::device(terminal.number()).encode();
+        (number, foreground.map_or(-1, i64::from))
+    })
+}
+
 /// Bytes that a process' code and stack are at, where it is alive.
 pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
     let process = subject.process()?;
@@ -131,11 +142,12 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
         _ => 0,
     };
     let (stack_limit, _) = process.limits.lock().get(0).unwrap_or((u64::MAX, u64::MAX));
+    let (tty, foreground) = terminal(&process);
     let mut text = String::new();
     // Writing to a string cannot fail. Fields as in proc_pid_stat(5).
     let _ = write!(
         text,
-        "{} ({}) {} {} {} {} 0 -1 {FLAGS} {faults} {child_faults} 0 0 {ticks} 0 {child_ticks} 0 {} {} {threads} 0 {}",
+        "{} ({}) {} {} {} {} {tty} {foreground} {FLAGS} {faults} {child_faults} 0 0 {ticks} 0 {child_ticks} 0 {} {} {threads} 0 {}",
         subject.number,
         name_of(&process, subject),
         state(&process, subject).0,

@@ -275,7 +275,7 @@ impl Inode for Node {
             Kind::Symlink => Err(Errno::ELOOP),
             Kind::Socket => Err(Errno::ENXIO),
             Kind::Fifo => pipe::open(&self.fifo()?, flags),
-            Kind::CharDevice => device::open(rdev.unwrap_or_default()),
+            Kind::CharDevice => device::open(rdev.unwrap_or_default(), flags),
             Kind::BlockDevice => Err(Errno::ENXIO),
         }
     }
