@@ -25,6 +25,8 @@ pub(super) fn of_slave(slave: &Slave, command: u32, argument: u64) -> Result<u64
     let terminal = &slave.terminal;
     match command {
         ioctl::TIOCNOTTY => no_terminal(terminal),
+        // It has no other side.
+        ioctl::TIOCGPTPEER => Err(Errno::EIO),
         ioctl::TIOCSCTTY => take_terminal(terminal, argument),
         ioctl::TIOCGPGRP | ioctl::TIOCGSID if !job::controls(terminal, &task::process()) => {
             Err(Errno::ENOTTY)

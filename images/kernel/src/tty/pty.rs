@@ -93,6 +93,7 @@ impl Drop for Slave {
 impl Drop for Master {
     fn drop(&mut self) {
         devpts::remove(self.terminal.number());
+        self.terminal.line().over = true;
         self.terminal.hang_up();
     }
 }

@@ -165,8 +165,13 @@ impl Terminal {
                 patience = next;
                 continue;
             }
+            let (lost, over) = {
+                let line = self.line.lock();
+                (line.epoch != epoch, line.over)
+            };
             let waited = match (nonblocking, patience) {
-                _ if self.line.lock().epoch != epoch => break,
+                _ if over => Err(Errno::EIO),
+                _ if lost => break,
                 (_, Some(0)) => break,
                 (true, _) => Err(Errno::EAGAIN),
                 (false, _) => self.wait_to_read(epoch, patience),

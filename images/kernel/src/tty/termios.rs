@@ -186,7 +186,8 @@ impl Termios {
             bits => speed(bits, self.ispeed),
         };
         (self.ispeed, self.ospeed) = (input, output);
-        self.cflag = self.cflag & !(linux::CSIZE | linux::PARENB) | linux::CS8 | linux::CREAD;
+        let fixed = linux::CSIZE | linux::PARENB | linux::ADDRB;
+        self.cflag = self.cflag & !fixed | linux::CS8 | linux::CREAD;
         self
     }
 }

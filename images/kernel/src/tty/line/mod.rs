@@ -87,6 +87,8 @@ pub struct Line {
     pub slaves: u32,
     /// The last slave was closed, and none was opened since.
     pub abandoned: bool,
+    /// The master was closed.
+    pub over: bool,
     /// Counts how often everybody who had it open lost it.
     pub epoch: u32,
 }
