@@ -27,3 +27,4 @@ pub mod judge;
 pub mod node;
 pub mod process;
 pub mod run;
+pub mod session;

@@ -26,3 +26,4 @@ mod servers;
 mod shell;
 mod sqlite;
 mod stress;
+mod terminal;

@@ -192,6 +192,7 @@ const NOT_YET: &[&str] = &[
     "vfork",
     "wait4",
     "waitid",
+    "vhangup",
 ];
 
 fn program(family: &str, name: &str) -> Run {

@@ -25,6 +25,20 @@ static inline void close_pty(void) {
     close(master);
 }
 
+/* Prints what an expression answers, or the error. */
+#define answers(what, expression)                                         \
+    do {                                                                  \
+        long answer = (expression);                                       \
+        if (answer == -1)                                                 \
+            printf("%s: %s\n", what, strerrorname_np(errno));             \
+        else                                                              \
+            printf("%s: %ld\n", what, answer);                            \
+    } while (0)
+
+/* Asks a terminal something by ioctl. */
+#define asks(what, fd, command, argument) \
+    answers(what, ioctl(fd, command, (unsigned long)(argument)))
+
 /* Prints bytes so that every one is seen. */
 static inline void show_bytes(const unsigned char *bytes, long len) {
     for (long i = 0; i < len; i++) {

@@ -9,12 +9,9 @@ use super::{Terminal, Window, devpts, job};
 use crate::errno::{Errno, Result};
 use crate::fs::OpenFile;
 use crate::memory::user;
-use crate::signal::SIGTTOU;
+use crate::signal::{SIGINT, SIGQUIT, SIGTSTP, SIGTTOU};
 use crate::task::{self, group};
 use alloc::sync::Arc;
-
-/// TIOCSIG takes signals below this one.
-const SIGNALS: u64 = 65;
 
 /// What a slave is asked for.
 pub(super) fn of_slave(slave: &Slave, command: u32, argument: u64) -> Result<u64> {
@@ -57,11 +54,12 @@ pub(super) fn of_master(master: &Master, command: u32, argument: u64) -> Result<
         }
         ioctl::TIOCGPKT => put(argument, terminal.line().is_packet().into()),
         ioctl::TIOCGPTPEER => open_peer(terminal, argument as u32),
-        ioctl::TIOCSIG => match argument {
-            1..SIGNALS => {
-                terminal.signal_foreground(argument as u32);
+        ioctl::TIOCSIG => match argument as u32 {
+            signal @ (SIGINT | SIGQUIT | SIGTSTP) => {
+                terminal.signal_foreground(signal);
                 Ok(0)
             }
+            // No key sends it.
             _ => Err(Errno::EINVAL),
         },
         ioctl::TIOCNOTTY => Err(Errno::ENOTTY),

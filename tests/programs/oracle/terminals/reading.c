@@ -45,7 +45,7 @@ static void timing(void) {
     waiting_read("two tenths", 10, 190);
     printf("two tenths without waiting\n");
     unsigned char byte;
-    printf("%zd %s\n", read(slave, &byte, 1), strerrorname_np(errno));
+    answers("nothing", read(slave, &byte, 1));
     must(write(master, "abc", 3));
     waiting_read("it is there", 10, 0);
     pid_t child = typist("d");
@@ -97,13 +97,13 @@ static void interrupted(void) {
     must(fcntl(slave, F_SETFL, O_RDWR));
     ualarm(100000, 0);
     unsigned char bytes[10];
-    printf("two of five: %zd\n", read(slave, bytes, 10));
+    answers("two of five", read(slave, bytes, 10));
     ualarm(100000, 0);
-    printf("none: %zd %s\n", read(slave, bytes, 10), strerrorname_np(errno));
+    answers("none", read(slave, bytes, 10));
     set(0, 0, ICANON, 0, 0, 0);
     must(write(master, "unfinished", 10));
     ualarm(100000, 0);
-    printf("no line: %zd %s\n", read(slave, bytes, 10), strerrorname_np(errno));
+    answers("no line", read(slave, bytes, 10));
     close_pty();
 }
 
@@ -210,13 +210,13 @@ static void leaving(void) {
     close(master);
     polls("the slave", slave);
     char bytes[10];
-    printf("read: %zd\n", read(slave, bytes, 10));
-    printf("write: %zd %s\n", write(slave, "x", 1), strerrorname_np(errno));
-    printf("settings: %d %s\n", tcgetattr(slave, &t), strerrorname_np(errno));
-    printf("isatty: %d %s\n", isatty(slave), strerrorname_np(errno));
+    answers("read", read(slave, bytes, 10));
+    answers("write", write(slave, "x", 1));
+    answers("settings", tcgetattr(slave, &t));
+    answers("isatty", isatty(slave));
     int group = 1;
-    printf("a group: %d %s\n", ioctl(slave, TIOCSPGRP, &group), strerrorname_np(errno));
-    printf("by its name: %d %s\n", open(name, O_RDWR | O_NOCTTY), strerrorname_np(errno));
+    answers("a group", ioctl(slave, TIOCSPGRP, &group));
+    answers("by its name", open(name, O_RDWR | O_NOCTTY));
     close(slave);
 
     part("the master goes while somebody reads");
@@ -226,7 +226,7 @@ static void leaving(void) {
     pid_t child = must(fork());
     if (child == 0) {
         close(master);
-        printf("read: %zd\n", read(slave, bytes, 10));
+        answers("read", read(slave, bytes, 10));
         fflush(stdout);
         _exit(0);
     }

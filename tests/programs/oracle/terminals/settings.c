@@ -10,16 +10,6 @@ struct settings {
     unsigned speeds[2];
 };
 
-static void control(const char *what, int fd, unsigned long command, unsigned long argument) {
-    long answer = ioctl(fd, command, argument);
-    if (answer == -1)
-        printf("%s: %s\n", what, strerrorname_np(errno));
-    else
-        printf("%s: %ld\n", what, answer);
-}
-
-#define asks(what, fd, command, argument) control(what, fd, command, (unsigned long)(argument))
-
 static void show(const char *what) {
     struct settings t;
     memset(&t, 0x55, sizeof t);
@@ -116,7 +106,7 @@ static void settings(void) {
     asks("not exclusive", slave, TIOCNXCL, 0);
     asks("is it", slave, TIOCGEXCL, &number);
     printf("  %d\n", number);
-    printf("seek: %ld %s\n", (long)lseek(slave, 0, SEEK_SET), strerrorname_np(errno));
+    answers("seek", lseek(slave, 0, SEEK_SET));
     close_pty();
 }
 
@@ -150,7 +140,7 @@ static void names(void) {
     printf("  %d\n", locked);
     char name[64], link[64], seen[64];
     snprintf(name, sizeof name, "/dev/pts/%d", number);
-    printf("open while locked: %d %s\n", open(name, O_RDWR | O_NOCTTY), strerrorname_np(errno));
+    answers("open while locked", open(name, O_RDWR | O_NOCTTY));
     asks("a peer while locked", master, TIOCGPTPEER, O_RDWR | O_NOCTTY);
     locked = 0;
     asks("unlock", master, TIOCSPTLCK, &locked);
@@ -178,11 +168,10 @@ static void names(void) {
     must(fchown(slave, 12, 34));
     must(stat(name, &t));
     printf("mode %o, owner %u %u\n", t.st_mode & 07777, t.st_uid, t.st_gid);
-    printf("a name of nothing: %d %s\n", open("/dev/pts/4000", O_RDWR), strerrorname_np(errno));
-    printf("make a name: %d %s\n", open("/dev/pts/x", O_RDWR | O_CREAT, 0666),
-           strerrorname_np(errno));
+    answers("a name of nothing", open("/dev/pts/4000", O_RDWR));
+    answers("make a name", open("/dev/pts/x", O_RDWR | O_CREAT, 0666));
     close(master);
-    printf("after the master: %d %s\n", open(name, O_RDWR | O_NOCTTY), strerrorname_np(errno));
+    answers("after the master", open(name, O_RDWR | O_NOCTTY));
     close(slave);
 }
 

@@ -1,0 +1,142 @@
+//! `unicell run -it`, by somebody who types and looks.
+
+use unicell_tests::boxes::{tree, unicell};
+use unicell_tests::process::finish;
+use unicell_tests::run::Run;
+use unicell_tests::session::Session;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn bash() -> Session {
+    let run = Run::new(&tree("bash"), "/bin/bash")
+        .args(["--norc", "--noprofile"])
+        .env("PS1", "bash> ")
+        .env("TERM", "xterm")
+        .options(["-it"]);
+    Session::start(run.command(), 24, 80)
+}
+
+#[test]
+fn bash_with_job_control_and_another_size() {
+    let mut session = bash();
+    session.expect("bash> ");
+    session.type_in("tty; stty size; echo $TERM\r");
+    session.expect("/dev/pts/0\r\n24 80\r\nxterm\r\n");
+    session.expect("bash> ");
+
+    // The quotes tell what is printed from what is typed.
+    session.type_in("sh -c 'echo st\"\"arted; exec sleep 1000'\r");
+    session.expect("started\r\n");
+    session.type_in("\x03");
+    session.expect("^C");
+    session.expect("bash> ");
+
+    session.type_in("sh -c 'echo st\"\"arted; exec sleep 1000'\r");
+    session.expect("started\r\n");
+    session.type_in("\x1a");
+    session.expect("Stopped");
+    session.expect("bash> ");
+    session.type_in("bg\r");
+    session.expect("bash> ");
+    session.type_in("jobs\r");
+    session.expect("Running");
+    session.expect("bash> ");
+    session.type_in("fg\r");
+    session.expect("sleep 1000'\r\n");
+    session.type_in("\x03");
+    session.expect("bash> ");
+
+    // A key that edits the line, and one that searches what was typed before.
+    session.type_in("echo wrong\x17ri\"\"ght\r");
+    session.expect("\nright\r\n");
+    session.expect("bash> ");
+
+    session.resize(40, 132);
+    session.type_in("stty size\r");
+    session.expect("\n40 132\r\n");
+    session.expect("bash> ");
+
+    session.type_in("cat\r");
+    session.expect("cat\r\n");
+    session.type_in("a line\r");
+    session.expect("a line\r\na line\r\n");
+    session.type_in("\x04");
+    session.expect("bash> ");
+    session.type_in("exit 7\r");
+    let (code, seen) = session.end();
+    assert_eq!(code, 7, "{seen}");
+}
+
+#[test]
+fn python_at_its_prompt() {
+    let run = Run::new(&tree("python"), "/usr/bin/python3.11").options(["-it"]);
+    let mut session = Session::start(run.command(), 30, 100);
+    session.expect(">>> ");
+    session.type_in("import os, shutil, time; print(os.isatty(0), os.ttyname(1))\r");
+    session.expect("\nTrue /dev/pts/0\r\n");
+    session.expect(">>> ");
+    session.type_in("print('st' 'arted'); time.sleep(1000)\r");
+    session.expect("started\r\n");
+    session.type_in("\x03");
+    session.expect("KeyboardInterrupt");
+    session.expect(">>> ");
+    session.resize(5, 7);
+    session.type_in("shutil.get_terminal_size()\r");
+    session.expect("columns=7, lines=5");
+    session.expect(">>> ");
+    session.type_in("import sys; sys.exit(3)\r");
+    let (code, seen) = session.end();
+    assert_eq!(code, 3, "{seen}");
+}
+
+#[test]
+fn a_signal_ends_the_run_and_leaves_the_terminal_as_it_was() {
+    let mut session = bash();
+    session.expect("bash> ");
+    session.signal(Signal::TERM);
+    assert_eq!(session.end().0, 128 + 15);
+}
+
+#[test]
+fn the_death_of_the_instance_leaves_the_terminal_as_it_was() {
+    let mut session = bash();
+    session.expect("bash> ");
+    let process = session.process().as_raw_nonzero();
+    let children = format!("/proc/{process}/task/{process}/children");
+    let children = std::fs::read_to_string(children).unwrap();
+    let instance = children.trim().parse().unwrap();
+    kill_process(Pid::from_raw(instance).unwrap(), Signal::KILL).unwrap();
+    let (code, seen) = session.end();
+    assert_eq!(code, unicell_tests::exit::INTERNAL, "{seen}");
+    assert!(seen.contains("the instance's process ended early"), "{seen}");
+}
+
+#[test]
+fn a_terminal_to_type_on_needs_one() {
+    let run = Run::new(&tree("hello"), "/bin/hello").options(["-it"]);
+    let outcome = run.guest();
+    assert_eq!((outcome.code, outcome.out().as_str()), (1, ""), "{outcome}");
+    assert!(outcome.err().contains("standard input is no terminal"));
+    assert!(outcome.err().contains("hint: leave out -t"), "{outcome}");
+}
+
+#[test]
+fn a_terminal_only_to_look_at() {
+    let outcome = Run::new(&tree("hello"), "/bin/hello").options(["-t"]).guest();
+    assert_eq!(outcome.out(), "hello from a box\r\n");
+}
+
+#[test]
+fn input_that_is_kept_is_input_as_ever() {
+    let run = Run::new(&tree("busybox"), "/bin/busybox").arg("cat");
+    let outcome = run.options(["-i"]).input("through\n").guest();
+    assert_eq!(outcome.out(), "through\n");
+}
+
+#[test]
+fn the_options_are_told() {
+    let mut help = std::process::Command::new(unicell());
+    help.args(["run", "--help"]);
+    let help = finish(help, b"").out();
+    assert!(help.contains("-i, --interactive") && help.contains("-t, --tty"));
+}
