@@ -108,7 +108,10 @@ fn the_death_of_the_instance_leaves_the_terminal_as_it_was() {
     kill_process(Pid::from_raw(instance).unwrap(), Signal::KILL).unwrap();
     let (code, seen) = session.end();
     assert_eq!(code, unicell_tests::exit::INTERNAL, "{seen}");
-    assert!(seen.contains("the instance's process ended early"), "{seen}");
+    assert!(
+        seen.contains("the instance's process ended early"),
+        "{seen}"
+    );
 }
 
 #[test]
@@ -122,7 +125,9 @@ fn a_terminal_to_type_on_needs_one() {
 
 #[test]
 fn a_terminal_only_to_look_at() {
-    let outcome = Run::new(&tree("hello"), "/bin/hello").options(["-t"]).guest();
+    let outcome = Run::new(&tree("hello"), "/bin/hello")
+        .options(["-t"])
+        .guest();
     assert_eq!(outcome.out(), "hello from a box\r\n");
 }
 
