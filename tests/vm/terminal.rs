@@ -25,13 +25,13 @@ fn bash_with_job_control_and_another_size() {
     session.expect("bash> ");
 
     // The quotes tell what is printed from what is typed.
-    session.type_in("sh -c 'echo st\"\"arted; exec sleep 1000'\r");
+    session.type_in("bash -c 'echo st\"\"arted; exec sleep 1000'\r");
     session.expect("started\r\n");
     session.type_in("\x03");
     session.expect("^C");
     session.expect("bash> ");
 
-    session.type_in("sh -c 'echo st\"\"arted; exec sleep 1000'\r");
+    session.type_in("bash -c 'echo st\"\"arted; exec sleep 1000'\r");
     session.expect("started\r\n");
     session.type_in("\x1a");
     session.expect("Stopped");
