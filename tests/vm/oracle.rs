@@ -27,6 +27,7 @@ oracle! {
         modes open openat2 pipes places read_write read_write_flags rename seek stat std sync times
         tmpfile xattr;
     memory: advice brk mmap mremap sharing;
+    terminals: jobs line reading sessions settings;
 }
 
 /// Calls that have fewer than two errors to show, with how many they have.

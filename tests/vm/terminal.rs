@@ -48,12 +48,12 @@ fn bash_with_job_control_and_another_size() {
 
     // A key that edits the line, and one that searches what was typed before.
     session.type_in("echo wrong\x17ri\"\"ght\r");
-    session.expect("\nright\r\n");
+    session.expect("\rright\r\n");
     session.expect("bash> ");
 
     session.resize(40, 132);
     session.type_in("stty size\r");
-    session.expect("\n40 132\r\n");
+    session.expect("\r40 132\r\n");
     session.expect("bash> ");
 
     session.type_in("cat\r");
