@@ -72,8 +72,8 @@ fn prepare(init: &Init<'_>, terminal: Option<u32>) -> Result<(), (ExitKind, Stri
     }
     let files = fs::standard_descriptors().map_err(bad_box)?;
     let process = Process::first(number, files, context);
-    let context = Context::new(&Frame::start(0, 0), xstate::State::initial(), 0, 0)
-        .map_err(out_of_memory)?;
+    let context =
+        Context::new(&Frame::start(0, 0), xstate::State::initial(), 0, 0).map_err(out_of_memory)?;
     let thread = Thread::new(number, process.clone(), context, [0; 16]);
     process.threads.lock().push(thread.clone());
     scheduler::set_first(thread.clone());
