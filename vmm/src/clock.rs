@@ -19,6 +19,29 @@ pub fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// The clock of this thread's processor time, for other threads to read; 0 if there is none.
+pub(crate) fn own_cpu_clock() -> libc::clockid_t {
+    let mut clock = 0;
+    // SAFETY: the thread exists, for it is this one; the clock is written to a local.
+    let found = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &raw mut clock) };
+    if found == 0 { clock } else { 0 }
+}
+
+/// Nanoseconds of a clock of [`own_cpu_clock`]; 0 if its thread has gone.
+pub(crate) fn cpu_ns(clock: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes to a local.
+    let read = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    if read == 0 && clock != 0 {
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    } else {
+        0
+    }
+}
+
 /// A moment of the monotonic clock, `None` for [`NEVER`].
 pub(crate) fn timespec(ns: u64) -> Option<Timespec> {
     (ns != NEVER).then_some(Timespec {

@@ -3,11 +3,10 @@
 //! The I/O thread measures and decides; the vCPU thread sleeps when it is told to. Figures come
 //! from the host's kernel, none from the guest.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use rustix::time::{ClockId, clock_gettime};
-
+use crate::clock;
 use crate::io::lock;
 use crate::link::{CpuQuota, Limits};
 use crate::memory::Memory;
@@ -24,6 +23,8 @@ pub(crate) struct Governor {
     /// Until when the vCPU may not run, monotonic ns.
     paused_until: AtomicU64,
     peak: AtomicU64,
+    /// The clocks of the vCPU thread's and the I/O thread's processor time.
+    clocks: [AtomicI32; 2],
     period: Mutex<Period>,
 }
 
@@ -37,27 +38,31 @@ struct Period {
     memory: u64,
 }
 
-fn nanoseconds(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-/// Processor time of this thread, and of all others of the process: there are the I/O thread and
-/// the vCPU thread.
-fn processor_times() -> (u64, u64) {
-    let own = nanoseconds(ClockId::ThreadCPUTime);
-    let all = nanoseconds(ClockId::ProcessCPUTime);
-    (own, all.saturating_sub(own))
-}
-
 impl Governor {
     pub(crate) fn new() -> Self {
         Self {
             limits: Mutex::new(Limits::default()),
             paused_until: AtomicU64::new(0),
             peak: AtomicU64::new(0),
+            clocks: [const { AtomicI32::new(0) }; 2],
             period: Mutex::new(Period::default()),
         }
+    }
+
+    /// This thread runs the vCPU.
+    pub(crate) fn runs_vcpu(&self) {
+        self.clocks[0].store(clock::own_cpu_clock(), Ordering::Relaxed);
+    }
+
+    /// This thread serves the device.
+    pub(crate) fn serves_device(&self) {
+        self.clocks[1].store(clock::own_cpu_clock(), Ordering::Relaxed);
+    }
+
+    /// Processor time of the vCPU thread and of the I/O thread.
+    fn times(&self) -> [u64; 2] {
+        let read = |clock: &AtomicI32| clock::cpu_ns(clock.load(Ordering::Relaxed));
+        [read(&self.clocks[0]), read(&self.clocks[1])]
     }
 
     /// Until when the vCPU has to wait; a time in the past if it need not.
@@ -101,7 +106,7 @@ impl Governor {
         period: &mut Period,
         monitor: &Monitor,
     ) -> u64 {
-        let (_, cpu) = processor_times();
+        let [cpu, _] = self.times();
         if now >= period.end {
             (period.end, period.cpu) = (now + quota.period_ns, cpu);
         }
@@ -152,11 +157,9 @@ impl Hold {
         self.monitor.wake_io();
     }
 
-    /// What was used so far, asked by the vCPU thread or by the other: their times are told apart
-    /// by whose is this thread's.
-    pub(crate) fn used(&self, by_vcpu: bool) -> Used {
-        let (own, other) = processor_times();
-        let (cpu_ns, io_ns) = if by_vcpu { (own, other) } else { (other, own) };
+    /// What was used so far.
+    pub(crate) fn used(&self) -> Used {
+        let [cpu_ns, io_ns] = self.governor.times();
         let memory = self.governor.resident(&self.memory);
         Used {
             cpu_ns,

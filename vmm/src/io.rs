@@ -119,6 +119,7 @@ impl Io {
     pub(crate) fn run(self) {
         let monitor = &*self.instance.monitor;
         let _guard = Guard(monitor);
+        self.instance.governor.serves_device();
         if let Err(failure) = self.serve() {
             let why = match &failure {
                 Failure::Violation(_) => Stop::Violation,

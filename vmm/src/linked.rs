@@ -43,15 +43,15 @@ impl Linked {
                 None => break,
                 Some(Order::Resize(window)) => self.stdio.resize(window),
                 Some(Order::Limits(limits)) => self.hold.limit(limits),
-                Some(Order::Usage) => self.streams.say(Message::Usage(self.usage(false))),
+                Some(Order::Usage) => self.streams.say(Message::Usage(self.usage())),
                 Some(order) => self.streams.obey(order).map_err(LinkError::Nonsense)?,
             }
         }
         self.report()
     }
 
-    fn usage(&self, by_vcpu: bool) -> Usage {
-        let used = self.hold.used(by_vcpu);
+    fn usage(&self) -> Usage {
+        let used = self.hold.used();
         let (sent, received) = self.streams.totals();
         Usage {
             cpu_ns: used.cpu_ns,
@@ -124,9 +124,8 @@ impl Backend for Linked {
     }
 
     fn ended(&mut self) {
-        // Called by the thread that ran the vCPU.
         self.streams.end_all();
-        self.streams.say(Message::Usage(self.usage(true)));
+        self.streams.say(Message::Usage(self.usage()));
         // Waits, as for the last message of all; a node that is gone has been told all it wants.
         let link = &self.link;
         let _ = self

@@ -49,6 +49,7 @@ impl<'a> Vcpu<'a> {
 
     /// Runs the guest until it ends.
     pub(crate) fn run(&mut self) -> Halt {
+        self.instance.governor.runs_vcpu();
         loop {
             self.instance.monitor.rearm();
             if let Some(stop) = self.instance.monitor.stopped() {
