@@ -66,6 +66,20 @@ static inline long must(long answer) {
     return answer;
 }
 
+/* How a process ended, stopped or went on, as wait4 told it. */
+static inline void ended(const char *what, int status) {
+    if (WIFEXITED(status))
+        printf("%s: exit %d\n", what, WEXITSTATUS(status));
+    else if (WIFSTOPPED(status))
+        printf("%s: stopped by SIG%s\n", what, sigabbrev_np(WSTOPSIG(status)));
+    else if (WIFCONTINUED(status))
+        printf("%s: continued\n", what);
+    else if (sigabbrev_np(WTERMSIG(status)))
+        printf("%s: killed by SIG%s\n", what, sigabbrev_np(WTERMSIG(status)));
+    else
+        printf("%s: killed by signal %d\n", what, WTERMSIG(status));
+}
+
 /* Runs the function in a child, waits, and prints how the child ended. */
 static inline void in_child(const char *what, void (*body)(void)) {
     fflush(stdout);
@@ -77,10 +91,7 @@ static inline void in_child(const char *what, void (*body)(void)) {
     }
     int status = 0;
     must(waitpid(child, &status, 0));
-    if (WIFSIGNALED(status))
-        printf("%s: killed by SIG%s\n", what, sigabbrev_np(WTERMSIG(status)));
-    else
-        printf("%s: exit %d\n", what, WEXITSTATUS(status));
+    ended(what, status);
 }
 
 /* Lines leave one by one, so that a fork copies none. */

@@ -18,7 +18,7 @@ use crate::task::Process;
 use elf::Elf;
 
 /// Scripts whose interpreter is a script, at most, as in Linux.
-const SCRIPTS_MAX: usize = 4;
+const SCRIPTS_MAX: usize = 5;
 /// Bytes at the start of a file that decide what it is.
 const HEAD: usize = 4096;
 
@@ -92,9 +92,14 @@ fn head(program: &Program) -> Result<Vec<u8>, Errno> {
 /// # Errors
 ///
 /// Why it cannot be run.
-pub fn find(process: &Process, path: &[u8], mut arguments: Vec<Vec<u8>>) -> Result<Found, Failure> {
+pub fn find(
+    process: &Process,
+    path: &[u8],
+    follow: bool,
+    mut arguments: Vec<Vec<u8>>,
+) -> Result<Found, Failure> {
     let context = process.context();
-    let mut program = fs::open_executable(&context, path)?;
+    let mut program = fs::open_executable(&context, path, follow)?;
     let mut bytes = head(&program)?;
     let mut script = path.to_vec();
     let mut depth = 0;
@@ -110,7 +115,7 @@ pub fn find(process: &Process, path: &[u8], mut arguments: Vec<Vec<u8>>) -> Resu
             .chain([script])
             .collect();
         arguments.extend(given);
-        program = fs::open_executable(&context, &interpreter)
+        program = fs::open_executable(&context, &interpreter, true)
             .map_err(|errno| Failure::Interpreter(interpreter.clone(), errno))?;
         bytes = head(&program)?;
         script = interpreter;
@@ -120,7 +125,7 @@ pub fn find(process: &Process, path: &[u8], mut arguments: Vec<Vec<u8>>) -> Resu
         None => None,
         Some(path) => {
             let missing = |errno| Failure::Interpreter(path.clone(), errno);
-            let interpreter = fs::open_executable(&context, path).map_err(missing)?;
+            let interpreter = fs::open_executable(&context, path, true).map_err(missing)?;
             let bytes = head(&interpreter).map_err(missing)?;
             let elf = Elf::parse(&bytes, &interpreter).map_err(|_| missing(Errno::ELIBBAD))?;
             Some((interpreter, elf))
@@ -136,6 +141,19 @@ pub fn find(process: &Process, path: &[u8], mut arguments: Vec<Vec<u8>>) -> Resu
 }
 
 impl Found {
+    /// Makes the process who it is with this program, which may lend it its owner's user or group.
+    pub fn lend(&self, process: &Process) {
+        let (mut user, mut group) = self.program.lent();
+        if process.settings.lock().no_new_privileges {
+            (user, group) = (None, None);
+        }
+        let mut who = process.credentials();
+        let lends = who.lends(user, group);
+        who.over_exec(user, group);
+        process.set_credentials(who);
+        process.settings.lock().dumpable = !lends;
+    }
+
     /// Loads the program into an empty space, which is the one that is seen.
     ///
     /// # Errors
@@ -197,7 +215,7 @@ pub fn load(
     arguments: Vec<Vec<u8>>,
     environment: &[Vec<u8>],
 ) -> Result<Loaded, Failure> {
-    find(process, path, arguments)?.load(process, environment)
+    find(process, path, true, arguments)?.load(process, environment)
 }
 
 /// An empty space in place of the process's own.

@@ -17,8 +17,8 @@ use unicell_guest_abi::layout::USER_END;
 
 /// One past the highest address of the stack.
 const TOP: u64 = USER_END;
-/// The most of a stack that arguments and environment may take.
-const STRINGS_MAX: u64 = 2 << 20;
+/// The most of a stack that arguments and environment may take, with a script's.
+const STRINGS_MAX: u64 = 7 << 20;
 /// The longest single argument, as in Linux.
 const STRING_MAX: usize = 128 << 10;
 /// A stack has at least this much room above its strings, and never more than this in all.
@@ -128,6 +128,7 @@ fn vector(
         interpreter_base,
         vdso,
     } = auxiliary;
+    let secure = credentials.uid != credentials.euid || credentials.gid != credentials.egid;
     let hwcap = u64::from(super::FEATURES.load(Ordering::Relaxed));
     let pairs = [
         (at::AT_SYSINFO_EHDR, *vdso),
@@ -144,7 +145,7 @@ fn vector(
         (at::AT_EUID, credentials.euid.into()),
         (at::AT_GID, credentials.gid.into()),
         (at::AT_EGID, credentials.egid.into()),
-        (at::AT_SECURE, 0),
+        (at::AT_SECURE, secure.into()),
         (at::AT_RANDOM, random),
         (at::AT_HWCAP2, HWCAP2_FSGSBASE),
         (at::AT_EXECFN, execfn),

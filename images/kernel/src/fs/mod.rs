@@ -54,7 +54,7 @@ pub use inode::Inode;
 pub use location::Location;
 pub use open::{How, open};
 pub use open_file::OpenFile;
-pub use pidfd::{open_pidfd, pidfd_process, signalled_process};
+pub use pidfd::{open_pidfd, pidfd_process, pidfd_waits, signalled_process};
 pub use program::{Program, executable_path, open_executable};
 pub use root::{init, standard_descriptors};
 pub use stat::{Kind, Stat};

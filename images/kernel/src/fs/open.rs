@@ -147,8 +147,8 @@ fn new_file(how: How, context: &FsContext, who: &Credentials) -> New<'static> {
     New {
         kind: Kind::Regular,
         permissions: how.mode & 0o7777 & !context.umask(),
-        uid: who.euid,
-        gid: who.egid,
+        uid: who.fsuid,
+        gid: who.fsgid,
         rdev: Device::default(),
         target: b"",
     }

@@ -1,4 +1,6 @@
-//! Who may do what: the mode's bits, for those who are not the superuser.
+//! Who may do what: the mode's bits, for those without a capability that overrides them.
+
+use linux_raw_sys::general as linux;
 
 use super::inode::Inode;
 use super::stat::{Kind, Stat};
@@ -35,20 +37,30 @@ pub fn lent(mode: u32) -> u32 {
 ///
 /// EACCES.
 pub fn check(stat: &Stat, wanted: u32, who: &Credentials) -> Result<()> {
-    let granted = if who.is_root() {
-        let executable = stat.kind() != Kind::Regular || stat.mode & 0o111 != 0;
-        READ | WRITE | if executable { EXECUTE } else { 0 }
-    } else if who.euid == stat.uid {
+    let granted = if who.fsuid == stat.uid {
         stat.mode >> 6 & 7
     } else if who.in_group(stat.gid) {
         stat.mode >> 3 & 7
     } else {
         stat.mode & 7
     };
-    if wanted & !granted == 0 {
+    if wanted & !(granted | overridden(stat, who)) == 0 {
         Ok(())
     } else {
         Err(Errno::EACCES)
+    }
+}
+
+/// What the capabilities grant, whatever the mode says.
+fn overridden(stat: &Stat, who: &Credentials) -> u32 {
+    let directory = stat.kind() == Kind::Directory;
+    if who.can(linux::CAP_DAC_OVERRIDE) {
+        let executable = stat.kind() != Kind::Regular || stat.mode & 0o111 != 0;
+        READ | WRITE | if executable { EXECUTE } else { 0 }
+    } else if who.can(linux::CAP_DAC_READ_SEARCH) {
+        READ | if directory { EXECUTE } else { 0 }
+    } else {
+        0
     }
 }
 
@@ -58,8 +70,8 @@ pub fn check(stat: &Stat, wanted: u32, who: &Credentials) -> Result<()> {
 ///
 /// EACCES.
 pub fn check_inode(inode: &dyn Inode, wanted: u32, who: &Credentials) -> Result<()> {
-    // The superuser may search and write wherever it wants.
-    if who.is_root() && wanted & EXECUTE == 0 {
+    // Whoever overrides modes may search and write wherever it wants.
+    if who.can(linux::CAP_DAC_OVERRIDE) && wanted & EXECUTE == 0 {
         return Ok(());
     }
     check(&inode.stat(), wanted, who)
@@ -71,7 +83,7 @@ pub fn check_inode(inode: &dyn Inode, wanted: u32, who: &Credentials) -> Result<
 ///
 /// EACCES.
 pub fn search(directory: &dyn Inode, who: &Credentials) -> Result<()> {
-    if who.is_root() {
+    if who.can(linux::CAP_DAC_OVERRIDE) {
         Ok(())
     } else {
         check(&directory.stat(), EXECUTE, who)
@@ -84,7 +96,7 @@ pub fn search(directory: &dyn Inode, who: &Credentials) -> Result<()> {
 ///
 /// EACCES.
 pub fn add(directory: &dyn Inode, who: &Credentials) -> Result<()> {
-    if who.is_root() {
+    if who.can(linux::CAP_DAC_OVERRIDE) {
         Ok(())
     } else {
         check(&directory.stat(), WRITE | EXECUTE, who)
@@ -97,13 +109,10 @@ pub fn add(directory: &dyn Inode, who: &Credentials) -> Result<()> {
 ///
 /// EACCES, EPERM.
 pub fn remove(directory: &dyn Inode, inode: &dyn Inode, who: &Credentials) -> Result<()> {
-    if who.is_root() {
-        return Ok(());
-    }
     let stat = directory.stat();
     check(&stat, WRITE | EXECUTE, who)?;
-    let owns = stat.uid == who.euid || inode.stat().uid == who.euid;
-    if stat.mode & STICKY != 0 && !owns {
+    let owns = || stat.uid == who.fsuid || inode.stat().uid == who.fsuid;
+    if stat.mode & STICKY != 0 && !who.can(linux::CAP_FOWNER) && !owns() {
         Err(Errno::EPERM)
     } else {
         Ok(())
@@ -132,7 +141,7 @@ pub fn link(inode: &dyn Inode, who: &Credentials) -> Result<()> {
 ///
 /// EPERM.
 pub fn own(inode: &dyn Inode, who: &Credentials) -> Result<()> {
-    if who.is_root() || inode.stat().uid == who.euid {
+    if who.can(linux::CAP_FOWNER) || inode.stat().uid == who.fsuid {
         Ok(())
     } else {
         Err(Errno::EPERM)
@@ -143,12 +152,11 @@ pub fn own(inode: &dyn Inode, who: &Credentials) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn user(euid: u32, egid: u32) -> Credentials {
-        Credentials {
-            euid,
-            egid,
-            ..Credentials::default()
-        }
+    fn user(uid: u32, gid: u32) -> Credentials {
+        let mut who = Credentials::default();
+        who.set_groups([gid; 3]);
+        who.set_users([uid; 3]);
+        who
     }
 
     fn file(mode: u32) -> Stat {

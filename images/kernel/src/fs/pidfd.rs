@@ -48,13 +48,13 @@ impl File for PidFd {
     }
 }
 
-/// A descriptor of `ours` for a process.
+/// A descriptor of `ours` for a process. With O_NONBLOCK in `flags`, waitid(2) does not wait.
 ///
 /// # Errors
 ///
 /// EMFILE.
-pub fn open_pidfd(ours: &Process, theirs: &Arc<Process>) -> Result<u32> {
-    let file = OpenFile::new(Arc::new(PidFd(theirs.clone())), linux::O_RDWR, None);
+pub fn open_pidfd(ours: &Process, theirs: &Arc<Process>, flags: u32) -> Result<u32> {
+    let file = OpenFile::new(Arc::new(PidFd(theirs.clone())), linux::O_RDWR | flags, None);
     let limit = ours.limits.lock().descriptors();
     ours.files().install(file, true, limit)
 }
@@ -88,4 +88,15 @@ pub fn signalled_process(fd: i32) -> Result<Arc<Process>> {
     } else {
         Err(Errno::ESRCH)
     }
+}
+
+/// The process behind such a descriptor, and whether waitid(2) waits for it.
+///
+/// # Errors
+///
+/// EBADF.
+pub fn pidfd_waits(fd: i32) -> Result<(Arc<Process>, bool)> {
+    let process = pidfd_process(fd)?;
+    let file = task::process().files().get(fd)?;
+    Ok((process, !file.is_nonblocking()))
 }

@@ -21,19 +21,22 @@ pub struct Program {
     file: Arc<OpenFile>,
 }
 
-/// Opens a program to be run.
+/// Opens a program to be run; with `follow`, through a link at the end of the path.
 ///
 /// # Errors
 ///
 /// As execve(2): EACCES if it is no regular file or must not be executed, ENOENT, ENOTDIR, ELOOP.
-pub fn open_executable(context: &FsContext, path: &[u8]) -> Result<Arc<Program>> {
+pub fn open_executable(context: &FsContext, path: &[u8], follow: bool) -> Result<Arc<Program>> {
     let who = task::process().credentials();
     let walk = Walk {
         root: context.root(),
         who: &who,
         resolve: 0,
     };
-    let location = walk.walk(context.directory(), path, true)?.existing()?;
+    let location = walk.walk(context.directory(), path, follow)?.existing()?;
+    if location.inode.kind() == Kind::Symlink {
+        return Err(Errno::ELOOP);
+    }
     check_executable(&*location.inode, &who)?;
     let file = location.inode.clone().open(linux::O_RDONLY)?;
     Ok(Arc::new(Program {
@@ -77,6 +80,17 @@ pub fn executable_path(directory: i32, path: &[u8], may_be_empty: bool) -> Resul
 }
 
 impl Program {
+    /// The user and the group that it lends to whoever runs it (S_ISUID, S_ISGID).
+    #[must_use]
+    pub fn lent(&self) -> (Option<u32>, Option<u32>) {
+        let stat = self.file.file().stat();
+        let has = |bits: u32| stat.mode & bits == bits;
+        (
+            has(linux::S_ISUID).then_some(stat.uid),
+            has(linux::S_ISGID | linux::S_IXGRP).then_some(stat.gid),
+        )
+    }
+
     /// Bytes.
     #[must_use]
     pub fn size(&self) -> u64 {

@@ -11,7 +11,10 @@ pub use send::{
     send_to_process, send_to_thread, take_awaited,
 };
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use crate::sync::Mutex;
 
 /// The highest signal number.
 pub const MAX: u32 = 64;
@@ -116,35 +119,54 @@ pub const DEFAULT: u64 = 0;
 /// SIG_IGN.
 pub const IGNORE: u64 = 1;
 
-/// What a process does about each signal.
-#[derive(Clone, Debug)]
-pub struct Actions([Action; MAX as usize]);
+type Table = [Action; MAX as usize];
+
+/// What a process does about each signal. Processes may share it (CLONE_SIGHAND).
+pub struct Actions(Arc<Mutex<Table>>);
 
 impl Default for Actions {
     fn default() -> Self {
-        Self([Action::default(); MAX as usize])
+        Self::of([Action::default(); MAX as usize])
     }
 }
 
 impl Actions {
+    fn of(table: Table) -> Self {
+        Self(Arc::new(Mutex::new(table)))
+    }
+
+    /// A copy, as a fork gets it.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::of(*self.0.lock())
+    }
+
+    /// The same ones.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// The action for a signal.
     #[must_use]
     pub fn get(&self, signal: u32) -> Action {
-        self.0[signal as usize - 1]
+        self.0.lock()[signal as usize - 1]
     }
 
     /// Sets the action for a signal and returns the old one.
     pub fn set(&mut self, signal: u32, action: Action) -> Action {
-        core::mem::replace(&mut self.0[signal as usize - 1], action)
+        core::mem::replace(&mut self.0.lock()[signal as usize - 1], action)
     }
 
-    /// What exec does: handlers are gone, what is ignored stays so.
+    /// What exec does: handlers are gone, what is ignored stays so, and nothing is shared.
     pub fn reset_handlers(&mut self) {
-        for action in &mut self.0 {
+        let mut table = *self.0.lock();
+        for action in &mut table {
             if action.handler != IGNORE {
                 *action = Action::default();
             }
         }
+        *self = Self::of(table);
     }
 
     /// Whether a signal has no effect when it comes.

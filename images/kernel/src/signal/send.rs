@@ -196,7 +196,7 @@ fn child_code(status: u32) -> (i32, u32) {
 /// A child has ended: the parent is told, and reaps it at once if it does not care.
 pub fn child_ended(parent: &Arc<Process>, child: &Arc<Process>, status: u32) {
     let action = parent.actions.lock().get(SIGCHLD);
-    let signal = child.exit_signal;
+    let signal = child.exit_signal();
     if signal == SIGCHLD && (action.handler == IGNORE || action.flags & NO_CHILD_WAIT != 0) {
         parent
             .children

@@ -97,7 +97,7 @@ pub fn faccessat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
     )?;
     let mut who = task::process().credentials();
     if flags & linux::AT_EACCESS == 0 {
-        (who.euid, who.egid) = (who.uid, who.gid);
+        who.use_real();
     }
     if mode != 0 {
         permission::check(&location.inode.stat(), mode, &who)?;
@@ -128,7 +128,7 @@ fn change_mode(location: &Location, mode: u32) -> Answer {
     let who = task::process().credentials();
     permission::own(inode, &who)?;
     let mut permissions = mode & 0o7777;
-    if !who.is_root() && !who.in_group(inode.stat().gid) {
+    if !who.can(linux::CAP_FSETID) && !who.in_group(inode.stat().gid) {
         permissions &= !linux::S_ISGID;
     }
     inode.change(&Change {
@@ -176,10 +176,10 @@ fn change_owner(location: &Location, uid: u32, gid: u32) -> Answer {
     let uid = (uid != u32::MAX).then_some(uid);
     let gid = (gid != u32::MAX).then_some(gid);
     let none = uid.is_none() && gid.is_none();
-    let own = who.euid == stat.uid
+    let own = who.fsuid == stat.uid
         && uid.is_none_or(|uid| uid == stat.uid)
         && gid.is_none_or(|gid| who.in_group(gid));
-    if !who.is_root() && !own && !none {
+    if !who.can(linux::CAP_CHOWN) && !own && !none {
         return Err(Errno::EPERM);
     }
     // A program with a new owner no longer lends the old one's rights.

@@ -117,8 +117,8 @@ fn make(directory: Fd, path: Path, kind: Kind, mode: u32, rdev: Device, target: 
     let new = New {
         kind,
         permissions,
-        uid: who.euid,
-        gid: who.egid,
+        uid: who.fsuid,
+        gid: who.fsgid,
         rdev,
         target,
     };
@@ -424,7 +424,7 @@ pub fn fchdir(fd: Fd) -> Answer {
 pub fn chroot(path: Path) -> Answer {
     let location = searchable(walk(HERE, &lookup::path(path)?, true)?.existing()?)?;
     let process = task::process();
-    if !process.credentials().is_root() {
+    if !process.credentials().can(linux::CAP_SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
     process.context().set_root(location.inode);

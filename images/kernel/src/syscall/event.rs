@@ -110,7 +110,7 @@ pub fn pidfd_open(id: i32, flags: u32) -> Answer {
         return Err(Errno::EINVAL);
     }
     let theirs = process::by_id(id).ok_or(Errno::ESRCH)?;
-    fs::open_pidfd(&task::process(), &theirs).map(u64::from)
+    fs::open_pidfd(&task::process(), &theirs, flags).map(u64::from)
 }
 
 /// signalfd4(2).
@@ -148,7 +148,7 @@ pub fn pidfd_getfd(pidfd: Fd, fd: i32, flags: u32) -> Answer {
     }
     let own = task::process();
     let (caller, target) = (own.credentials(), theirs.credentials());
-    if !caller.is_root() && caller.uid != target.uid {
+    if !caller.can(linux::CAP_SYS_PTRACE) && caller.uid != target.uid {
         return Err(Errno::EPERM);
     }
     let file = theirs.files().get(fd)?;

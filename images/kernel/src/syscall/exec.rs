@@ -1,6 +1,9 @@
 //! execve.
 
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use linux_raw_sys::general as linux;
 
 use super::{Address, Answer, Fd, Path};
 use crate::arch::{Frame, cpu, xstate};
@@ -8,36 +11,47 @@ use crate::errno::{Errno, Result};
 use crate::exec;
 use crate::fs;
 use crate::memory::user;
-use crate::signal::{SIGKILL, Stack};
+use crate::signal::{SIGCHLD, SIGKILL, Stack};
 use crate::task::{self, exit};
 
-/// Strings in an argument list.
-const STRINGS_MAX: usize = 64 << 10;
+/// What arguments and environment may take at least, and at most (three quarters of the usual
+/// stack), as in Linux; in between, it is a quarter of the stack's limit.
+const ROOM: core::ops::RangeInclusive<u64> = 128 << 10..=6 << 20;
 /// The longest of them.
 const STRING_MAX: usize = 128 << 10;
 /// The longest path.
 const PATH_MAX: usize = 4095;
-const EMPTY_PATH: u32 = linux_raw_sys::general::AT_EMPTY_PATH;
+const EMPTY_PATH: u32 = linux::AT_EMPTY_PATH;
 
-fn strings(list: Address) -> Result<Vec<Vec<u8>>> {
+/// Reads a list of strings, as many as there is room for: their bytes and a pointer to each.
+fn strings(list: Address, room: &mut u64) -> Result<Vec<Vec<u8>>> {
     let mut result = Vec::new();
     if list.is_null() {
         return Ok(result);
     }
     loop {
         let at = list.0.wrapping_add(8 * result.len() as u64);
-        match user::read::<u64>(at)? {
+        let string = match user::read::<u64>(at)? {
             0 => return Ok(result),
-            _ if result.len() == STRINGS_MAX => return Err(Errno::E2BIG),
-            string => result.push(user::string(string, STRING_MAX).map_err(|errno| {
-                if errno == Errno::ENAMETOOLONG {
-                    Errno::E2BIG
-                } else {
-                    errno
-                }
-            })?),
-        }
+            string => user::string(string, STRING_MAX).map_err(|errno| match errno {
+                Errno::ENAMETOOLONG => Errno::E2BIG,
+                other => other,
+            })?,
+        };
+        let size = string.len() as u64 + 1 + 8;
+        *room = room.checked_sub(size).ok_or(Errno::E2BIG)?;
+        result.push(string);
     }
+}
+
+/// Arguments and environment.
+fn both(arguments: Address, environment: Address) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+    let limit = task::process().limits.lock().stack() / 4;
+    let mut room = limit.clamp(*ROOM.start(), *ROOM.end());
+    Ok((
+        strings(arguments, &mut room)?,
+        strings(environment, &mut room)?,
+    ))
 }
 
 /// execve(2).
@@ -46,7 +60,8 @@ pub fn execve(path: Path, arguments: Address, environment: Address) -> Answer {
     if path.is_empty() {
         return Err(Errno::ENOENT);
     }
-    replace(&path, strings(arguments)?, &strings(environment)?)
+    let (arguments, environment) = both(arguments, environment)?;
+    replace(&path, true, arguments, &environment)
 }
 
 /// execveat(2).
@@ -58,32 +73,49 @@ pub fn execveat(
     flags: u32,
 ) -> Answer {
     let path = user::string(path.0, PATH_MAX)?;
+    if flags & !(EMPTY_PATH | linux::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
     let path = fs::executable_path(directory.0, &path, flags & EMPTY_PATH != 0)?;
-    replace(&path, strings(arguments)?, &strings(environment)?)
+    let (arguments, environment) = both(arguments, environment)?;
+    let follow = flags & linux::AT_SYMLINK_NOFOLLOW == 0;
+    replace(&path, follow, arguments, &environment)
 }
 
-fn replace(path: &[u8], mut arguments: Vec<Vec<u8>>, environment: &[Vec<u8>]) -> Answer {
+fn replace(
+    path: &[u8],
+    follow: bool,
+    mut arguments: Vec<Vec<u8>>,
+    environment: &[Vec<u8>],
+) -> Answer {
     let thread = task::current();
     let process = thread.process().clone();
     if arguments.is_empty() {
         arguments.push(Vec::new());
     }
-    let found = exec::find(&process, path, arguments).map_err(|failure| failure.errno())?;
+    let found = exec::find(&process, path, follow, arguments).map_err(|failure| failure.errno())?;
     task::process::end_other_threads(&process, &thread);
     if thread.is_killed() {
         return Err(Errno::EINTR);
     }
 
+    thread.become_first();
+
     // From here on there is no way back: what fails ends the process.
     let loaded = exec::fresh_space(&process)
         .map_err(exec::Failure::Errno)
-        .and_then(|()| found.load(&process, environment));
+        .and_then(|()| {
+            found.lend(&process);
+            found.load(&process, environment)
+        });
     let Ok(loaded) = loaded else {
         exit::begin(&process, SIGKILL);
         return Err(Errno::ENOMEM);
     };
+    process.unshare_files();
     process.files().close_on_exec();
-    process.set_files(alloc::sync::Arc::new(process.files().fork()));
+    process.has_run.store(true, Ordering::Relaxed);
+    process.set_exit_signal(SIGCHLD);
     process.actions.lock().reset_handlers();
     process.timers.lock().forget_created();
     {
@@ -91,7 +123,7 @@ fn replace(path: &[u8], mut arguments: Vec<Vec<u8>>, environment: &[Vec<u8>]) ->
         signals.stack = Stack::default();
         signals.saved_mask = None;
     }
-    let order = core::sync::atomic::Ordering::Relaxed;
+    let order = Ordering::Relaxed;
     thread.clear_at_end.store(0, order);
     thread.robust_list.store(0, order);
     *thread.name.lock() = loaded.name;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use linux_raw_sys::general as linux;
 use linux_raw_sys::net;
 
 use super::file::{MOVED_MAX, pieces};
@@ -210,10 +211,12 @@ fn read_control(header: &Header, outgoing: &mut Outgoing) -> Result<()> {
 fn claimed(who: SenderCredentials) -> Result<SenderCredentials> {
     let process = task::process();
     let own = process.credentials();
-    let is_own = who.pid == process.id()
-        && [own.uid, own.euid, own.suid].contains(&who.uid)
-        && [own.gid, own.egid, own.sgid].contains(&who.gid);
-    if !is_own && !own.is_root() {
+    let own_user = [own.uid, own.euid, own.suid].contains(&who.uid);
+    let own_group = [own.gid, own.egid, own.sgid].contains(&who.gid);
+    let may_say = (who.pid == process.id() || own.can(linux::CAP_SYS_ADMIN))
+        && (own_user || own.can(linux::CAP_SETUID))
+        && (own_group || own.can(linux::CAP_SETGID));
+    if !may_say {
         return Err(Errno::EPERM);
     }
     if task::process::by_id(who.pid).is_none() {

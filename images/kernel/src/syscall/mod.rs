@@ -22,6 +22,7 @@ pub mod mount;
 pub mod open;
 pub mod pipe;
 pub mod poll;
+pub mod prctl;
 pub mod process;
 pub mod scheduling;
 pub mod signal;

@@ -89,6 +89,9 @@ pub fn setpgid(id: i32, group: i32) -> Answer {
     if !Arc::ptr_eq(&target, &own) && !is_child {
         return Err(Errno::ESRCH);
     }
+    if is_child && target.has_run.load(Ordering::Relaxed) && target.session() == own.session() {
+        return Err(Errno::EACCES);
+    }
     if target.session() == target.id() || target.session() != own.session() {
         return Err(Errno::EPERM);
     }
@@ -109,6 +112,12 @@ enum Whom {
     Group(u32),
     One(u32),
 }
+
+/// Options for children that were cloned with another signal than SIGCHLD: those too, or only.
+const WALL: u32 = linux::__WALL;
+const WCLONE: u32 = linux::__WCLONE;
+/// Options that there are besides events, `__WNOTHREAD` among them.
+const KNOWN: u32 = linux::WNOHANG | WALL | WCLONE | linux::__WNOTHREAD;
 
 impl Whom {
     fn from_number(number: i32) -> Self {
@@ -180,7 +189,13 @@ fn wait_for(whom: Whom, options: u32) -> Result<Option<Event>> {
     let own = task::process();
     let look = || -> Result<Option<Event>> {
         let children = own.children.lock().clone();
-        let mut mine = children.iter().filter(|child| whom.is(child)).peekable();
+        let of_kind = |child: &Process| {
+            options & WALL != 0 || (child.exit_signal() != SIGCHLD) == (options & WCLONE != 0)
+        };
+        let mut mine = children
+            .iter()
+            .filter(|child| whom.is(child) && of_kind(child))
+            .peekable();
         if mine.peek().is_none() {
             return Err(Errno::ECHILD);
         }
@@ -225,8 +240,7 @@ fn usage_of_child(child: &Process) -> rusage {
 
 /// wait4(2).
 pub fn wait4(id: i32, status: Address, options: u32, usage: Address) -> Answer {
-    let known = linux::WNOHANG | linux::WUNTRACED | linux::WCONTINUED | 0xe000_0000;
-    if options & !known != 0 {
+    if options & !(KNOWN | linux::WUNTRACED | linux::WCONTINUED) != 0 {
         return Err(Errno::EINVAL);
     }
     if id == i32::MIN {
@@ -247,19 +261,31 @@ pub fn wait4(id: i32, status: Address, options: u32, usage: Address) -> Answer {
 /// waitid(2).
 pub fn waitid(kind: u32, id: i32, info: Address, options: u32, usage: Address) -> Answer {
     let events = linux::WEXITED | linux::WSTOPPED | linux::WCONTINUED;
-    let known = events | linux::WNOHANG | linux::WNOWAIT | 0xe000_0000;
-    if options & !known != 0 || options & events == 0 {
+    if options & !(KNOWN | events | linux::WNOWAIT) != 0 || options & events == 0 {
         return Err(Errno::EINVAL);
     }
+    let mut must_not_wait = false;
     let whom = match kind {
         linux::P_ALL => Whom::Any,
         linux::P_PID if id > 0 => Whom::One(id as u32),
         linux::P_PGID if id == 0 => Whom::Group(task::process().group()),
         linux::P_PGID if id > 0 => Whom::Group(id as u32),
-        linux::P_PIDFD => Whom::One(crate::fs::pidfd_process(Fd(id).0)?.id()),
+        linux::P_PIDFD if id >= 0 => {
+            let (process, waits) = crate::fs::pidfd_waits(Fd(id).0)?;
+            must_not_wait = !waits && options & linux::WNOHANG == 0;
+            Whom::One(process.id())
+        }
         _ => return Err(Errno::EINVAL),
     };
+    let options = if must_not_wait {
+        options | linux::WNOHANG
+    } else {
+        options
+    };
     let event = wait_for(whom, options)?;
+    if must_not_wait && event.is_none() {
+        return Err(Errno::EAGAIN);
+    }
     if !info.is_null() {
         let mut bytes = [0; size_of::<siginfo_t>()];
         if let Some(event) = &event {
@@ -332,7 +358,7 @@ fn set_limit(process: &Process, resource: u32, wanted: (u64, u64)) -> Result<()>
     if wanted.0 > wanted.1 {
         return Err(Errno::EINVAL);
     }
-    let raised = wanted.1 > before.1 && !process.credentials().is_root();
+    let raised = wanted.1 > before.1 && !task::process().credentials().can(linux::CAP_SYS_RESOURCE);
     if raised || resource == linux::RLIMIT_NOFILE && wanted.1 > DESCRIPTORS_MAX {
         return Err(Errno::EPERM);
     }

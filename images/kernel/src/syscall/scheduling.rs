@@ -39,7 +39,7 @@ fn positive(id: i32) -> Result<Arc<Thread>> {
 /// Whether the caller is root, or the thread's user.
 fn may_change(caller: &Credentials, target: &Process) -> bool {
     let target = target.credentials();
-    caller.is_root() || [target.uid, target.euid].contains(&caller.euid)
+    caller.can(linux::CAP_SYS_NICE) || [target.uid, target.euid].contains(&caller.euid)
 }
 
 /// The lowest niceness that a process may give itself, from its limit.
@@ -72,7 +72,7 @@ fn set(target: &Arc<Thread>, wanted: Scheduling) -> Answer {
         || !may_change(&caller, target.process())
         || (left_idle || wanted.nice < now.nice) && !nicer
         || now.reset_on_fork && !wanted.reset_on_fork;
-    if refused && !caller.is_root() {
+    if refused && !caller.can(linux::CAP_SYS_NICE) {
         return Err(Errno::EPERM);
     }
     *target.scheduling.lock() = wanted;
@@ -271,7 +271,7 @@ pub fn setpriority(which: u32, who: i32, nice: i32) -> Answer {
         let allowed = i64::from(nice) >= least_nice(thread.process());
         if !may_change(&caller, thread.process()) {
             answer = Err(Errno::EPERM);
-        } else if nice < scheduling.nice && !allowed && !caller.is_root() {
+        } else if nice < scheduling.nice && !allowed && !caller.can(linux::CAP_SYS_NICE) {
             answer = Err(Errno::EACCES);
         } else {
             scheduling.nice = nice;

@@ -233,7 +233,7 @@ fn check_permission(target: &Process, number: u32) -> Result<()> {
         .iter()
         .any(|id| *id == theirs.uid || *id == theirs.suid);
     let goes_on = number == signal::SIGCONT && own.session() == target.session();
-    if ours.is_root() || same || goes_on {
+    if ours.can(linux::CAP_KILL) || same || goes_on {
         Ok(())
     } else {
         Err(Errno::EPERM)

@@ -2,6 +2,7 @@
 
 use core::mem::offset_of;
 
+use linux_raw_sys::general::CAP_SYS_ADMIN;
 use linux_raw_sys::system::{new_utsname, sysinfo as Sysinfo};
 
 use super::{Address, Answer};
@@ -45,7 +46,7 @@ pub fn uname(into: Address) -> Answer {
 
 /// sethostname(2).
 pub fn sethostname(name: Address, len: usize) -> Answer {
-    if !task::process().credentials().is_root() {
+    if !task::process().credentials().can(CAP_SYS_ADMIN) {
         return Err(Errno::EPERM);
     }
     if len > 64 {
@@ -92,53 +93,7 @@ pub fn getrandom(into: Address, len: usize, flags: u32) -> Answer {
     Ok(len as u64)
 }
 
-/// prctl(2).
-pub fn prctl(option: u32, second: u64, third: u64, _: u64, _: u64) -> Answer {
-    use linux_raw_sys::prctl as pr;
-    let thread = task::current();
-    match option {
-        pr::PR_SET_NAME => {
-            let mut name = [0; 16];
-            for (at, byte) in name.iter_mut().take(15).enumerate() {
-                *byte = user::read(second.wrapping_add(at as u64))?;
-                if *byte == 0 {
-                    break;
-                }
-            }
-            *thread.name.lock() = name;
-        }
-        pr::PR_GET_NAME => user::write(second, &*thread.name.lock())?,
-        pr::PR_GET_DUMPABLE => return Ok(1),
-        pr::PR_GET_KEEPCAPS | pr::PR_GET_TIMERSLACK | pr::PR_GET_NO_NEW_PRIVS => return Ok(0),
-        pr::PR_CAPBSET_READ if second > 40 => return Err(Errno::EINVAL),
-        pr::PR_CAPBSET_READ => return Ok(1),
-        pr::PR_GET_PDEATHSIG => user::write(second, &0_u32)?,
-        pr::PR_SET_DUMPABLE | pr::PR_SET_KEEPCAPS if second > 1 => return Err(Errno::EINVAL),
-        pr::PR_SET_DUMPABLE
-        | pr::PR_SET_KEEPCAPS
-        | pr::PR_SET_PDEATHSIG
-        | pr::PR_SET_TIMERSLACK
-        | pr::PR_SET_CHILD_SUBREAPER
-        | pr::PR_SET_NO_NEW_PRIVS => {}
-        // Names for anonymous memory, and asking for speculation control: harmless to refuse.
-        _ => {
-            let _ = third;
-            return Err(Errno::EINVAL);
-        }
-    }
-    Ok(0)
-}
-
 /// syslog(2): there is no log to read inside.
 pub fn syslog(_: u32, _: Address, _: i32) -> Answer {
     Err(Errno::EPERM)
-}
-
-/// personality(2): only asking, and setting what it is.
-pub fn personality(persona: u32) -> Answer {
-    if persona == 0 || persona == u32::MAX {
-        Ok(0)
-    } else {
-        Err(Errno::EINVAL)
-    }
 }

@@ -6,7 +6,7 @@ use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
     attribute, descriptor, directory, event, exec, file, futex, identity, inotify, memory, message,
-    mount, open, pipe, poll, process, scheduling, signal, socket, system, thread, time, timer,
+    mount, open, pipe, poll, prctl, process, scheduling, signal, socket, system, thread, time, timer,
     xattr,
 };
 
@@ -177,9 +177,9 @@ calls! {
     __NR_sethostname "sethostname" system::sethostname(Address, usize);
     __NR_sysinfo "sysinfo" system::sysinfo(Address);
     __NR_getrandom "getrandom" system::getrandom(Address, usize, u32);
-    __NR_prctl "prctl" system::prctl(u32, u64, u64, u64, u64);
+    __NR_prctl "prctl" prctl::prctl(u32, u64, u64, u64, u64);
     __NR_syslog "syslog" system::syslog(u32, Address, i32);
-    __NR_personality "personality" system::personality(u32);
+    __NR_personality "personality" prctl::personality(u32);
 
     // Files.
     __NR_read "read" file::read(Fd, Address, usize);

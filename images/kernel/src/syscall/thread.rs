@@ -41,6 +41,10 @@ fn has(flags: u64, flag: u32) -> bool {
 
 /// clone(2).
 pub fn clone(flags: u64, stack: Address, parent: Address, child: Address, area: u64) -> Answer {
+    // They would be told in the same place.
+    if has(flags, linux::CLONE_PIDFD) && has(flags, linux::CLONE_PARENT_SETTID) {
+        return Err(Errno::EINVAL);
+    }
     run(&Clone {
         flags: flags & !0xff,
         exit_signal: (flags & 0xff) as u32,
@@ -72,9 +76,21 @@ pub fn clone3(arguments: Address, size: usize) -> Answer {
         return Err(Errno::E2BIG);
     }
     let given: clone_args = plain::from_bytes(&bytes).ok_or(Errno::EINVAL)?;
-    let unknown = given.flags & !0x3_ffff_ffff & !0xff != 0;
-    if unknown || given.exit_signal > u64::from(MAX) || given.set_tid_size != 0 {
+    /// All flags up to CLONE_INTO_CGROUP; the place of the signal in clone's is not one.
+    const KNOWN: u64 = 0x3_ffff_ff00 & !(linux::CLONE_DETACHED as u64);
+    let clear_and_share = u64::from(linux::CLONE_SIGHAND) | linux::CLONE_CLEAR_SIGHAND;
+    let no_signal = u64::from(linux::CLONE_THREAD | linux::CLONE_PARENT);
+    if given.flags & !KNOWN != 0
+        || given.flags & clear_and_share == clear_and_share
+        || given.exit_signal > u64::from(MAX)
+        || given.exit_signal != 0 && given.flags & no_signal != 0
+        || given.set_tid_size != 0
+    {
         return Err(Errno::EINVAL);
+    }
+    if given.flags & u64::from(linux::CLONE_INTO_CGROUP) != 0 {
+        // There are no control groups, so no descriptor of one.
+        return Err(Errno::EBADF);
     }
     if (given.stack == 0) != (given.stack_size == 0) {
         return Err(Errno::EINVAL);
@@ -116,7 +132,8 @@ fn check(wish: &Clone) -> Result<()> {
     let implies = |flag, needs| !has(flags, flag) || has(flags, needs);
     if !implies(linux::CLONE_SIGHAND, linux::CLONE_VM)
         || !implies(linux::CLONE_THREAD, linux::CLONE_SIGHAND)
-        || has(flags, linux::CLONE_THREAD) && has(flags, linux::CLONE_PIDFD)
+        || has(flags, linux::CLONE_PIDFD)
+            && (has(flags, linux::CLONE_THREAD) || has(flags, linux::CLONE_DETACHED))
         || has(flags, linux::CLONE_FS) && has(flags, linux::CLONE_NEWNS)
         || wish.exit_signal > MAX
     {
@@ -131,21 +148,13 @@ fn check(wish: &Clone) -> Result<()> {
     Ok(())
 }
 
-/// RLIMIT_NPROC, which does not hold root.
-fn check_limit(process: &Process) -> Result<()> {
-    let user = process.credentials.lock().uid;
-    let limit = process.limits.lock().processes();
-    if user != 0 && process::count_of_user(user) >= limit {
-        return Err(Errno::EAGAIN);
-    }
-    Ok(())
-}
-
 fn run(wish: &Clone) -> Answer {
     check(wish)?;
     let parent = task::current();
     let ours = parent.process().clone();
-    check_limit(&ours)?;
+    if !process::may_have_more(&ours) {
+        return Err(Errno::EAGAIN);
+    }
     let id = new_number()?;
     let in_thread = has(wish.flags, linux::CLONE_THREAD);
     let theirs = if in_thread {
@@ -182,15 +191,18 @@ fn run(wish: &Clone) -> Answer {
     if has(wish.flags, linux::CLONE_CHILD_CLEARTID) {
         thread.clear_at_end.store(wish.child_id, Ordering::Relaxed);
     }
+    if has(wish.flags, linux::CLONE_PIDFD) {
+        tell_pidfd(&ours, &theirs, wish.pidfd).inspect_err(|_| {
+            theirs.forget_stillborn();
+            process::number_not_used();
+        })?;
+    }
+    // As in Linux, words that cannot be written are not.
     if has(wish.flags, linux::CLONE_PARENT_SETTID) {
-        user::write(wish.parent_id, &id)?;
+        let _ = user::write(wish.parent_id, &id);
     }
     if has(wish.flags, linux::CLONE_CHILD_SETTID) {
-        set_child_word(&ours, &theirs, wish.child_id, id)?;
-    }
-    if has(wish.flags, linux::CLONE_PIDFD) {
-        let fd = crate::fs::open_pidfd(&ours, &theirs)?;
-        user::write(wish.pidfd, &fd)?;
+        let _ = set_child_word(&ours, &theirs, wish.child_id, id);
     }
     theirs.threads.lock().push(thread.clone());
     scheduler::start(thread);
@@ -202,6 +214,14 @@ fn run(wish: &Clone) -> Answer {
         });
     }
     Ok(id.into())
+}
+
+fn tell_pidfd(ours: &Process, theirs: &Arc<Process>, into: u64) -> Result<()> {
+    let fd = crate::fs::open_pidfd(ours, theirs, 0)?;
+    user::write(into, &fd).inspect_err(|_| {
+        // Just opened, so it is there.
+        let _ = ours.files().close(fd.cast_signed());
+    })
 }
 
 fn new_process(wish: &Clone, ours: &Arc<Process>, id: u32) -> Result<Arc<Process>> {
@@ -220,14 +240,17 @@ fn new_process(wish: &Clone, ours: &Arc<Process>, id: u32) -> Result<Arc<Process
     } else {
         Arc::new(ours.context().fork())
     };
-    let parent = if has(wish.flags, linux::CLONE_PARENT) {
-        ours.parent()
+    let (parent, exit_signal) = if has(wish.flags, linux::CLONE_PARENT) {
+        (ours.parent(), ours.exit_signal())
     } else {
-        None
+        (None, wish.exit_signal)
     };
     let parent = parent.as_ref().unwrap_or(ours);
-    let child = parent.child(id, space, files, context, wish.exit_signal);
-    if has(wish.flags, linux::CLONE_CLEAR_SIGHAND as u32) {
+    let child = ours.child(parent, id, space, files, context, exit_signal);
+    if has(wish.flags, linux::CLONE_SIGHAND) {
+        *child.actions.lock() = ours.actions.lock().share();
+    }
+    if wish.flags & linux::CLONE_CLEAR_SIGHAND != 0 {
         child.actions.lock().reset_handlers();
     }
     Ok(child)

@@ -79,7 +79,7 @@ fn may_change_xattr(name: &[u8], inode: &dyn Inode) -> Result<()> {
     let who = task::process().credentials();
     if name.starts_with(b"user.") {
         permission::check_inode(inode, permission::WRITE, &who)
-    } else if who.is_root() {
+    } else if who.can(linux::CAP_SYS_ADMIN) {
         Ok(())
     } else {
         Err(Errno::EPERM)

@@ -92,11 +92,10 @@ fn finish(process: &Arc<Process>, status: u32) -> Option<Arc<Space>> {
     process.set_context(Arc::new(FsContext::empty()));
     let children = core::mem::take(&mut *process.children.lock());
     crate::tty::job::give_up(process, true);
+    let reaper = process.subreaper();
     for child in &children {
-        // A zombie goes with the last reference; a live one has no parent from now on.
-        child.orphan();
+        give_up(process, child.clone(), reaper.as_ref());
         if matches!(child.life(), Life::Alive | Life::Ending(_)) {
-            adopt(child.clone());
             group::connection_lost(child, Some(process));
         }
     }
@@ -114,6 +113,28 @@ fn finish(process: &Arc<Process>, status: u32) -> Option<Arc<Space>> {
         None => forget(process),
     }
     Some(seen)
+}
+
+/// A child loses its parent, and gets another or the kernel for one.
+fn give_up(parent: &Arc<Process>, child: Arc<Process>, reaper: Option<&Arc<Process>>) {
+    let death_signal = child.settings.lock().death_signal;
+    if death_signal != 0 && matches!(child.life(), Life::Alive) {
+        let uid = parent.credentials.lock().uid;
+        let told = signal::Info::from_process(death_signal, 0, parent.id(), uid);
+        // A full queue of the child is its own matter.
+        let _ = signal::send_to_process(&child, told);
+    }
+    child.set_parent(reaper.map(Arc::downgrade).unwrap_or_default());
+    match (reaper, child.life()) {
+        (Some(reaper), Life::Zombie(status)) => {
+            reaper.children.lock().push(child.clone());
+            signal::child_ended(reaper, &child, status);
+        }
+        (Some(reaper), _) => reaper.children.lock().push(child),
+        // Of the kernel, a zombie goes with the last reference.
+        (None, Life::Zombie(_)) => {}
+        (None, _) => adopt(child),
+    }
 }
 
 /// Live orphans, so that they stay alive until they end.

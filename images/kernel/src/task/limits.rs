@@ -38,6 +38,12 @@ impl Limits {
         self.0.get(resource).copied()
     }
 
+    /// Soft and hard limit of a resource (`RLIMIT_`...) that there is.
+    #[must_use]
+    pub fn of(&self, resource: u32) -> (u64, u64) {
+        self.0[resource as usize]
+    }
+
     /// Sets both.
     pub fn set(&mut self, resource: usize, limit: (u64, u64)) {
         if let Some(slot) = self.0.get_mut(resource) {

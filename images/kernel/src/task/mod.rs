@@ -11,6 +11,7 @@ pub mod limits;
 pub mod process;
 pub mod scheduler;
 pub mod scheduling;
+pub mod settings;
 #[cfg(feature = "image")]
 pub mod start;
 pub mod thread;

@@ -3,10 +3,13 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI16, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI16, AtomicU32, AtomicU64, Ordering};
+
+use linux_raw_sys::general as linux;
 
 use super::accounts::{Accounts, Used};
 use super::limits::Limits;
+use super::settings::Settings;
 use super::thread::Thread;
 use super::timer::Timers;
 use super::{Credentials, WaitQueue};
@@ -14,7 +17,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::frames;
 use crate::mm::Space;
-use crate::signal::{Actions, Pending};
+use crate::signal::{Actions, Pending, SIGCHLD};
 use crate::sync::Mutex;
 use crate::time;
 use crate::tty::Terminal;
@@ -81,13 +84,17 @@ pub struct Process {
     /// Woken when it is continued.
     pub continued: WaitQueue,
     /// What the parent is sent at the end; 0 for nothing.
-    pub exit_signal: u32,
+    exit_signal: AtomicU32,
     /// User and group numbers.
     pub credentials: Mutex<Credentials>,
     /// The controlling terminal.
     pub terminal: Mutex<Option<Arc<Terminal>>>,
     /// For a session's leader that has lost its terminal: the group that was in the foreground.
     pub lost_foreground: Mutex<Option<u32>>,
+    /// What it says of itself.
+    pub settings: Mutex<Settings>,
+    /// Whether it has run a program of its own since it was forked.
+    pub has_run: AtomicBool,
     /// Resource limits.
     pub limits: Mutex<Limits>,
     /// The program's path, for `/proc/self/exe`.
@@ -139,6 +146,19 @@ pub fn new_number() -> Result<u32> {
             return Ok(number);
         }
     }
+}
+
+/// Whether the limit on the processes and threads of its user (RLIMIT_NPROC) lets a process have
+/// one more. Root's own user has none, and whoever may lift limits.
+pub fn may_have_more(process: &Process) -> bool {
+    let who = process.credentials();
+    let (limit, _) = process.limits.lock().of(linux::RLIMIT_NPROC);
+    if who.uid == 0 || who.can(linux::CAP_SYS_RESOURCE) || who.can(linux::CAP_SYS_ADMIN) {
+        return true;
+    }
+    let own = |other: &Arc<Process>| other.credentials.lock().uid == who.uid;
+    let threads = |other: Arc<Process>| other.threads.lock().len().max(1) as u64;
+    all().into_iter().filter(own).map(threads).sum::<u64>() < limit
 }
 
 static WRAPPED: AtomicU32 = AtomicU32::new(0);
@@ -207,10 +227,12 @@ impl Process {
             child_events: WaitQueue::new(),
             ended: WaitQueue::new(),
             continued: WaitQueue::new(),
-            exit_signal: 0,
+            exit_signal: AtomicU32::new(0),
             credentials: Mutex::default(),
             terminal: Mutex::default(),
             lost_foreground: Mutex::default(),
+            settings: Mutex::default(),
+            has_run: AtomicBool::new(true),
             limits: Mutex::default(),
             executable: Mutex::new(Arc::from(&b""[..])),
             last_name: Mutex::default(),
@@ -222,11 +244,12 @@ impl Process {
         Self::register(process)
     }
 
-    /// A child of `self` with the given memory, descriptors and directories, and copies of
-    /// everything else.
+    /// A child of `parent` with the given memory, descriptors and directories, and copies of
+    /// everything else that `self` has.
     #[must_use]
     pub fn child(
-        self: &Arc<Self>,
+        &self,
+        parent: &Arc<Self>,
         id: u32,
         space: Arc<Space>,
         files: Arc<FdTable>,
@@ -237,13 +260,13 @@ impl Process {
             id,
             group: AtomicU32::new(self.group()),
             session: AtomicU32::new(self.session()),
-            parent: Mutex::new(Arc::downgrade(self)),
+            parent: Mutex::new(Arc::downgrade(parent)),
             children: Mutex::default(),
             space: Mutex::new(space),
             files: Mutex::new(files),
             context: Mutex::new(context),
             threads: Mutex::default(),
-            actions: Mutex::new(self.actions.lock().clone()),
+            actions: Mutex::new(self.actions.lock().fork()),
             pending: Mutex::default(),
             timers: Mutex::default(),
             life: Mutex::new(Life::Alive),
@@ -251,10 +274,12 @@ impl Process {
             child_events: WaitQueue::new(),
             ended: WaitQueue::new(),
             continued: WaitQueue::new(),
-            exit_signal,
+            exit_signal: AtomicU32::new(exit_signal),
             credentials: Mutex::new(self.credentials.lock().clone()),
             terminal: Mutex::new(self.terminal.lock().clone()),
             lost_foreground: Mutex::default(),
+            settings: Mutex::new(self.settings.lock().inherited()),
+            has_run: AtomicBool::new(false),
             limits: Mutex::new(self.limits.lock().clone()),
             executable: Mutex::new(self.executable.lock().clone()),
             last_name: Mutex::default(),
@@ -264,8 +289,17 @@ impl Process {
             children_accounts: Accounts::default(),
         };
         let process = Self::register(process);
-        self.children.lock().push(process.clone());
+        parent.children.lock().push(process.clone());
         process
+    }
+
+    /// Takes back a child that has got no thread.
+    pub fn forget_stillborn(&self) {
+        if self.threads.lock().is_empty()
+            && let Some(parent) = self.parent()
+        {
+            parent.children.lock().retain(|child| child.id != self.id);
+        }
     }
 
     fn register(process: Self) -> Arc<Self> {
@@ -316,8 +350,22 @@ impl Process {
         self.parent().map_or(1, |parent| parent.id)
     }
 
-    pub(super) fn orphan(&self) {
-        *self.parent.lock() = Weak::new();
+    /// Gives it another parent, or the kernel for one. Its end is then told by SIGCHLD.
+    pub(super) fn set_parent(&self, parent: Weak<Self>) {
+        *self.parent.lock() = parent;
+        self.set_exit_signal(SIGCHLD);
+    }
+
+    /// Its nearest ancestor that adopts orphans (PR_SET_CHILD_SUBREAPER).
+    pub(super) fn subreaper(&self) -> Option<Arc<Self>> {
+        let mut next = self.parent();
+        while let Some(process) = next {
+            if process.settings.lock().subreaper && process.life() == Life::Alive {
+                return Some(process);
+            }
+            next = process.parent();
+        }
+        None
     }
 
     /// Its memory.
@@ -365,6 +413,40 @@ impl Process {
     /// User and group numbers.
     pub fn credentials(&self) -> Credentials {
         self.credentials.lock().clone()
+    }
+
+    /// Gives it other ones. Who becomes somebody else, or gains something, is not to be looked into
+    /// by those who could before (as commit_creds of Linux).
+    pub fn set_credentials(&self, new: Credentials) {
+        let mut own = self.credentials.lock();
+        let same = [new.euid, new.egid, new.fsuid, new.fsgid]
+            == [own.euid, own.egid, own.fsuid, own.fsgid];
+        if !same || new.permitted & !own.permitted != 0 {
+            let mut settings = self.settings.lock();
+            settings.dumpable = false;
+            settings.death_signal = 0;
+        }
+        *own = new;
+    }
+
+    /// What its parent is sent at its end; 0 for nothing.
+    pub fn exit_signal(&self) -> u32 {
+        self.exit_signal.load(Ordering::Relaxed)
+    }
+
+    /// Its end is told by SIGCHLD from now on: what exec does.
+    pub fn set_exit_signal(&self, signal: u32) {
+        self.exit_signal.store(signal, Ordering::Relaxed);
+    }
+
+    /// Gives it a descriptor table of its own, if it shares one: what exec does.
+    pub fn unshare_files(&self) {
+        let mut files = self.files.lock();
+        if Arc::strong_count(&files) > 1 {
+            let own = Arc::new(files.fork());
+            let shared = core::mem::replace(&mut *files, own);
+            drop((files, shared));
+        }
     }
 
     /// The path of the program it runs.

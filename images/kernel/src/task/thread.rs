@@ -1,7 +1,7 @@
 //! One thread of a program.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::accounts::{Accounts, Used};
 use super::process::Process;
@@ -42,7 +42,8 @@ pub struct Signals {
 
 /// One thread.
 pub struct Thread {
-    id: u32,
+    /// Changes only where it takes the first thread's place in exec.
+    id: AtomicU32,
     process: Arc<Process>,
     context: Context,
     run: AtomicU8,
@@ -59,17 +60,22 @@ pub struct Thread {
     pub clear_at_end: AtomicU64,
     /// The head of the list of robust futexes; 0 for none.
     pub robust_list: AtomicU64,
+    /// PR_SET_TIMERSLACK, nanoseconds. It is told, and no timer is late by it.
+    pub timer_slack: AtomicU64,
     /// When it began to run, monotonic ns.
     running_since: AtomicU64,
     accounts: Accounts,
 }
 
 impl Thread {
+    /// The timer slack that the first thread begins with, nanoseconds.
+    pub const SLACK: u64 = 50_000;
+
     /// A thread that is ready to be started.
     #[must_use]
     pub fn new(id: u32, process: Arc<Process>, context: Context, name: [u8; 16]) -> Arc<Self> {
         Arc::new(Self {
-            id,
+            id: AtomicU32::new(id),
             process,
             context,
             run: AtomicU8::new(Run::Ready as u8),
@@ -80,6 +86,7 @@ impl Thread {
             signals: Mutex::new(Signals::default()),
             clear_at_end: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            timer_slack: AtomicU64::new(Self::SLACK),
             running_since: AtomicU64::new(time::monotonic()),
             accounts: Accounts::default(),
         })
@@ -87,7 +94,12 @@ impl Thread {
 
     /// Its number; the first thread's is the process's.
     pub fn id(&self) -> u32 {
-        self.id
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Gives it the number of its process: what exec does.
+    pub fn become_first(&self) {
+        self.id.store(self.process.id(), Ordering::Relaxed);
     }
 
     /// Its process.

@@ -131,7 +131,7 @@ pub(super) fn stat(subject: &Subject) -> Result<Vec<u8>> {
     let scheduling = thread(&process, subject)
         .map(|thread| *thread.scheduling.lock())
         .unwrap_or_default();
-    let actions = process.actions.lock().clone();
+    let actions = process.actions.lock().fork();
     let threads = process.threads.lock().len();
     let ticks = process.time() / TICK;
     let faults = process.accounts.get(Used::Faults);
@@ -204,9 +204,10 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
     tell("PPid", format!("{}", process.parent_id()));
     tell("TracerPid", "0".into());
     let (uid, euid, suid) = (credentials.uid, credentials.euid, credentials.suid);
-    tell("Uid", format!("{uid}\t{euid}\t{suid}\t{euid}"));
+    let (fsuid, fsgid) = (credentials.fsuid, credentials.fsgid);
+    tell("Uid", format!("{uid}\t{euid}\t{suid}\t{fsuid}"));
     let (gid, egid, sgid) = (credentials.gid, credentials.egid, credentials.sgid);
-    tell("Gid", format!("{gid}\t{egid}\t{sgid}\t{egid}"));
+    tell("Gid", format!("{gid}\t{egid}\t{sgid}\t{fsgid}"));
     tell(
         "FDSize",
         format!(
@@ -229,17 +230,17 @@ pub(super) fn status(subject: &Subject) -> Result<Vec<u8>> {
     }
     tell("Threads", format!("{}", process.threads.lock().len()));
     tell_signals(&process, subject, &mut tell);
-    let capabilities = if euid == 0 {
-        "000001ffffffffff"
-    } else {
-        "0000000000000000"
-    };
-    tell("CapInh", "0000000000000000".into());
-    tell("CapPrm", capabilities.into());
-    tell("CapEff", capabilities.into());
-    tell("CapBnd", "000001ffffffffff".into());
-    tell("CapAmb", "0000000000000000".into());
-    tell("NoNewPrivs", "0".into());
+    let set = |capabilities: u64| format!("{capabilities:016x}");
+    tell("CapInh", set(credentials.inheritable));
+    tell("CapPrm", set(credentials.permitted));
+    tell("CapEff", set(credentials.effective));
+    tell("CapBnd", set(credentials.bounding));
+    tell("CapAmb", set(credentials.ambient));
+    let settings = *process.settings.lock();
+    tell(
+        "NoNewPrivs",
+        format!("{}", u32::from(settings.no_new_privileges)),
+    );
     tell("Seccomp", "0".into());
     tell("Seccomp_filters", "0".into());
     tell("Cpus_allowed", "1".into());
@@ -288,7 +289,7 @@ fn tell_signals(process: &Process, subject: &Subject, tell: &mut impl FnMut(&str
         }
         None => (0, 0),
     };
-    let actions = process.actions.lock().clone();
+    let actions = process.actions.lock().fork();
     tell("SigQ", "0/4096".into());
     tell("SigPnd", format!("{pending:016x}"));
     tell("ShdPnd", format!("{:016x}", process.pending.lock().set().0));

@@ -5,6 +5,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicU32, Ordering};
+use linux_raw_sys::general as linux;
 
 use linux_raw_sys::net;
 
@@ -74,7 +75,7 @@ impl<E: Protocol> Ports<E> {
         Claim {
             address,
             v6_only: settings.number(net::SOL_IPV6, net::IPV6_V6ONLY) != 0,
-            uid: task::process().credentials().euid,
+            uid: task::process().credentials().fsuid,
             listens: false,
             holder: holder.clone(),
         }
@@ -95,7 +96,11 @@ impl<E: Protocol> Ports<E> {
         if address.port() == 0 {
             return self.claim_any(claim);
         }
-        if address.port() < PRIVILEGED_END && !task::process().credentials().is_root() {
+        if address.port() < PRIVILEGED_END
+            && !task::process()
+                .credentials()
+                .can(linux::CAP_NET_BIND_SERVICE)
+        {
             return Err(Errno::EACCES);
         }
         let mut claims = self.claims.lock();

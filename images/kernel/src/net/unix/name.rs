@@ -177,8 +177,8 @@ fn give_path(path: &[u8], to: &Arc<End>) -> Result<()> {
     let new = New {
         kind: Kind::Socket,
         permissions: 0o777 & !process.context().umask(),
-        uid: who.euid,
-        gid: who.egid,
+        uid: who.fsuid,
+        gid: who.fsgid,
         rdev: Device::default(),
         target: b"",
     };
