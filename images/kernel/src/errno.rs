@@ -21,6 +21,8 @@ macro_rules! errnos {
                 match self {
                     $(Self::$name => stringify!($name),)*
                     Self::RESTART => "ERESTARTSYS",
+                    Self::RESTART_ALWAYS => "ERESTARTNOINTR",
+                    Self::RESTART_UNHANDLED => "ERESTARTNOHAND",
                     _ => "E?",
                 }
             }
@@ -42,11 +44,21 @@ impl Errno {
     /// Interrupted by a signal, to be restarted if the signal's action says so. Never seen by a
     /// program: it becomes EINTR or the call is made again.
     pub const RESTART: Self = Self(512);
+    /// Interrupted by a signal, to be made again whatever the signal's action says.
+    pub const RESTART_ALWAYS: Self = Self(513);
+    /// Interrupted by a signal, to be made again only if no handler runs.
+    pub const RESTART_UNHANDLED: Self = Self(514);
 
     /// The error with this number.
     #[must_use]
     pub const fn new(number: u16) -> Self {
         Self(number)
+    }
+
+    /// Whether the call may have to be made again.
+    #[must_use]
+    pub const fn restarts(self) -> bool {
+        matches!(self.0, 512..=514)
     }
 
     /// The number.

@@ -187,6 +187,11 @@ impl<'a> Source<'a> {
         self.total - self.done
     }
 
+    /// Gives no more than so many further bytes.
+    pub fn shorten(&mut self, len: usize) {
+        self.total = self.total.min(self.done.saturating_add(len));
+    }
+
     /// Bytes given so far.
     #[must_use]
     pub fn done(&self) -> usize {

@@ -241,6 +241,11 @@ impl Epoll {
                 let told = self.take(max);
                 let changed = self.changed.generation() != generation;
                 (changed || !told.is_empty()).then_some(told)
+            });
+            // Alone among the calls that wait for files, it is never made again.
+            let told = told.map_err(|errno| match errno {
+                Errno::RESTART_UNHANDLED => Errno::EINTR,
+                other => other,
             })?;
             match told {
                 // The set has changed: other files are to be waited for.

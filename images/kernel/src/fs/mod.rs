@@ -25,6 +25,7 @@ pub mod file;
 pub mod furnish;
 pub mod inode;
 pub mod inotify;
+pub mod limit;
 pub mod location;
 pub mod lock;
 pub mod memfd;

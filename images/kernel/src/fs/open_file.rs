@@ -12,7 +12,7 @@ use super::file::{DirEntry, Events, File};
 use super::location::Location;
 use super::owner::FileOwner;
 use super::stat::{Kind, Stat};
-use super::{inotify, lock, mount};
+use super::{inotify, limit, lock, mount};
 use crate::errno::{Errno, Result};
 use crate::io::{Sink, Source};
 use crate::memory::{PAGE_SIZE, Page};
@@ -270,6 +270,22 @@ impl OpenFile {
         Ok(read)
     }
 
+    /// Lets a write that begins at `start` (or at the end, if that is `u64::MAX`) go no further
+    /// than the limit on the size of files.
+    fn limit(&self, start: u64, source: &mut Source<'_>) -> Result<()> {
+        let limit = limit::file_size();
+        if limit == u64::MAX || self.stat().kind() != Kind::Regular || source.remaining() == 0 {
+            return Ok(());
+        }
+        let start = match start {
+            u64::MAX => self.file.size(),
+            start => start,
+        };
+        limit::check_size(start.saturating_add(1))?;
+        source.shorten((limit - start).try_into().unwrap_or(usize::MAX));
+        Ok(())
+    }
+
     /// Writes to where it stands, or to the end if it is open so.
     ///
     /// # Errors
@@ -289,9 +305,9 @@ impl OpenFile {
         }
         let position = self.position.load(Ordering::Relaxed);
         let append = self.has(linux::O_APPEND);
-        let written = self
-            .file
-            .write(if append { u64::MAX } else { position }, source)?;
+        let start = if append { u64::MAX } else { position };
+        self.limit(start, source)?;
+        let written = self.file.write(start, source)?;
         let end = if append {
             self.file.size()
         } else {
@@ -337,6 +353,7 @@ impl OpenFile {
         } else {
             offset
         };
+        self.limit(offset, source)?;
         let written = self.file.write(offset, source)?;
         self.tell_moved(linux::IN_MODIFY, written);
         Ok(written)

@@ -39,7 +39,7 @@ pub fn wait<T>(
                     return Ok(ready());
                 }
             }
-            Err(Errno::RESTART) => return Err(Errno::EINTR),
+            Err(Errno::RESTART) => return Err(Errno::RESTART_UNHANDLED),
             Err(errno) => return Err(errno),
         }
     }

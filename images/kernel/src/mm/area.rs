@@ -129,6 +129,12 @@ pub struct Area {
 }
 
 impl Area {
+    /// Whether it counts for RLIMIT_DATA: private, writable and no stack.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        !self.shared && self.protection.write && self.label != "[stack]"
+    }
+
     /// The number of the object's page at an address of the area.
     #[must_use]
     pub fn page_index(&self, address: u64) -> u64 {

@@ -277,6 +277,27 @@ impl Space {
         result
     }
 
+    /// Bytes of all areas, and of those that count as data: private, writable and no stack.
+    #[must_use]
+    pub fn sizes(&self) -> (u64, u64) {
+        let inner = self.inner.lock();
+        let mut sizes = (0, 0);
+        for area in inner.areas.values() {
+            let len = area.end - area.start;
+            sizes.0 += len;
+            if area.is_data() {
+                sizes.1 += len;
+            }
+        }
+        sizes
+    }
+
+    /// Whether the area at an address counts as data.
+    #[must_use]
+    pub fn is_data(&self, address: u64) -> bool {
+        find(&self.inner.lock().areas, address).is_some_and(Area::is_data)
+    }
+
     /// Sets the end of the heap and returns it; a wish that cannot be granted changes nothing.
     pub fn set_brk(&self, wanted: u64) -> u64 {
         let mut inner = self.inner.lock();

@@ -15,7 +15,6 @@ use crate::arch::{self, Frame, xstate};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::task::process::{Life, Stop};
-use crate::task::thread::Signals;
 use crate::task::{self, Process, Thread, group};
 use unicell_guest_abi::layout::USER_END;
 
@@ -24,8 +23,6 @@ const SA_RESTART: u64 = 0x1000_0000;
 const SA_NODEFER: u64 = 0x4000_0000;
 const SA_RESETHAND: u64 = 0x8000_0000;
 const SA_RESTORER: u64 = 0x0400_0000;
-const SS_ONSTACK: u32 = 1;
-const SS_DISABLE: u32 = 2;
 const SS_AUTODISARM: u32 = 1 << 31;
 
 /// The program's memory below its stack pointer that a leaf function may use.
@@ -40,22 +37,31 @@ const FP_MAGIC_2: u32 = 0x4650_5845;
 /// Where the legacy region has room for software.
 const SOFTWARE_BYTES: usize = 464;
 
-/// What becomes of a call that was interrupted.
-fn settle_call(frame: &mut Frame, from_call: bool, restart: bool) {
-    let restart_code = (-i64::from(Errno::RESTART.number())) as u64;
-    if from_call && frame.rax == restart_code {
-        if restart {
-            frame.rax = frame.number;
-            frame.rip -= 2;
-        } else {
-            frame.rax = (-i64::from(Errno::EINTR.number())) as u64;
-        }
+/// What becomes of a call that was interrupted: with a handler that has these flags, or without.
+pub fn settle_call(frame: &mut Frame, from_call: bool, handler: Option<u64>) {
+    if !from_call {
+        return;
+    }
+    let number = u16::try_from(frame.rax.wrapping_neg()).unwrap_or(0);
+    let again = match (Errno::new(number), handler) {
+        (Errno::RESTART_ALWAYS, _) => true,
+        (Errno::RESTART, Some(flags)) => flags & SA_RESTART != 0,
+        (Errno::RESTART_UNHANDLED, Some(_)) => false,
+        (Errno::RESTART | Errno::RESTART_UNHANDLED, None) => true,
+        _ => return,
+    };
+    if again {
+        frame.rax = frame.number;
+        frame.rip -= 2;
+    } else {
+        frame.rax = (-i64::from(Errno::EINTR.number())) as u64;
     }
 }
 
 /// Handles what is due before the running thread returns to the program, from a system call or
 /// from a trap.
-pub fn deliver(from_call: bool) {
+pub fn deliver(mut from_call: bool) {
+    let mut handled = false;
     let thread = task::current();
     let process = thread.process().clone();
     loop {
@@ -85,9 +91,13 @@ pub fn deliver(from_call: bool) {
                     // No room for the frame: as Linux, SIGSEGV that cannot be handled.
                     return end_by(&process, SIGSEGV);
                 }
-                return;
+                // What else is due interrupts the handler before its first instruction.
+                (from_call, handled) = (false, true);
             }
         }
+    }
+    if handled {
+        return;
     }
     // No handler: the call goes on as if nothing had happened, with the mask as it was.
     let saved = thread.signals.lock().saved_mask.take();
@@ -96,7 +106,7 @@ pub fn deliver(from_call: bool) {
     }
     thread
         .context()
-        .with_frame(|frame| settle_call(frame, from_call, true));
+        .with_frame(|frame| settle_call(frame, from_call, None));
 }
 
 fn next(thread: &Thread) -> Option<Info> {
@@ -123,8 +133,9 @@ fn wait_until_continued(process: &Arc<Process>, thread: &Arc<Thread>) {
 fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: bool) -> Result<()> {
     let signal = info.signal();
     let state = thread.context().current_state();
+    thread.resume_at(None);
     thread.context().with_frame(|frame| {
-        settle_call(frame, from_call, action.flags & SA_RESTART != 0);
+        settle_call(frame, from_call, Some(action.flags));
     });
     let frame = thread.context().frame();
     let (mask, stack) = {
@@ -132,7 +143,7 @@ fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: b
         let mask = signals.saved_mask.take().unwrap_or(signals.mask);
         (mask, signals.stack)
     };
-    let on_stack = action.flags & SA_ONSTACK != 0 && stack.size > 0 && !stack.holds(frame.rsp);
+    let on_stack = action.flags & SA_ONSTACK != 0 && stack.size > 0 && !stack.is_used(frame.rsp);
     let top = if on_stack {
         stack.base.wrapping_add(stack.size)
     } else {
@@ -158,6 +169,10 @@ fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: b
     user::copy_out(base + 8, &ucontext)?;
     user::copy_out(base + 8 + UCONTEXT as u64, info.bytes())?;
 
+    // A handler begins with the extended state that programs begin with.
+    thread
+        .context()
+        .set_current_state(&xstate::State::initial());
     thread.context().with_frame(|frame| {
         frame.rip = action.handler;
         frame.rsp = base;
@@ -175,7 +190,7 @@ fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: b
     }
     signals.mask = signals.mask.without(Set::UNBLOCKABLE);
     if stack.flags & SS_AUTODISARM != 0 {
-        signals.stack = Stack::default();
+        signals.stack = Stack::disabled();
     }
     drop(signals);
     if action.flags & SA_RESETHAND != 0 {
@@ -208,17 +223,12 @@ fn with_software_bytes(state: &[u8]) -> Vec<u8> {
 }
 
 fn ucontext(frame: &Frame, mask: Set, stack: &Stack, fp: u64) -> Vec<u8> {
-    let flags = match stack.size {
-        0 => SS_DISABLE,
-        _ if stack.holds(frame.rsp) => SS_ONSTACK | stack.flags,
-        _ => stack.flags,
-    };
     let selectors = frame.cs & 0xffff | (frame.ss & 0xffff) << 48;
     let words: [u64; 38] = [
         UC_FLAGS,
         0,
         stack.base,
-        flags.into(),
+        stack.flags.into(),
         stack.size,
         frame.r8,
         frame.r9,
@@ -294,7 +304,13 @@ pub fn return_from_handler() -> Result<()> {
         .with_frame(|frame| restore_registers(frame, &words));
     let mut signals = thread.signals.lock();
     signals.mask = Set(words[37]).without(Set::UNBLOCKABLE);
-    restore_stack(&mut signals, &words);
+    // As Linux: a stack that cannot be set is not.
+    if let Ok(stack) = signals
+        .stack
+        .change(words[20], [words[2], words[3], words[4]])
+    {
+        signals.stack = stack;
+    }
     Ok(())
 }
 
@@ -317,15 +333,4 @@ fn restore_registers(frame: &mut Frame, words: &[u64; 38]) {
     frame.rsp = words[20];
     frame.rip = words[21];
     frame.set_rflags(words[22]);
-}
-
-fn restore_stack(signals: &mut Signals, words: &[u64; 38]) {
-    let flags = words[3] as u32;
-    if flags & SS_AUTODISARM != 0 {
-        signals.stack = Stack {
-            base: words[2],
-            size: words[4],
-            flags: SS_AUTODISARM,
-        };
-    }
 }

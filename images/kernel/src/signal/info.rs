@@ -3,7 +3,9 @@
 use crate::memory::plain::bytes;
 
 /// si_code: sent by the kernel.
-const SI_KERNEL: i32 = 0x80;
+pub const SI_KERNEL: i32 = 0x80;
+/// si_code: sent by kill(2).
+pub(super) const SI_USER: i32 = 0;
 /// si_code: a timer has expired.
 const SI_TIMER: i32 = -2;
 
@@ -79,6 +81,17 @@ impl Info {
 
     fn get(&self, at: usize) -> u32 {
         u32::from_le_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
+    }
+
+    /// Whether a timer of timer_create has sent it; the sender is then the timer's number.
+    #[must_use]
+    pub fn is_of_timer(&self) -> bool {
+        self.code() == SI_TIMER
+    }
+
+    /// Tells how often its timer expired meanwhile.
+    pub fn set_overrun(&mut self, overrun: u32) {
+        self.put(FIELDS + 4, overrun);
     }
 
     /// The signal.

@@ -4,8 +4,8 @@ mod deliver;
 mod info;
 mod send;
 
-pub use deliver::{deliver, return_from_handler};
-pub use info::Info;
+pub use deliver::{deliver, return_from_handler, settle_call};
+pub use info::{Info, SI_KERNEL};
 pub use send::{
     child_ended, child_stopped, is_due, last_fault, raise_fault, raise_on_current, send_to_group,
     send_to_process, send_to_thread, take_awaited,
@@ -14,6 +14,9 @@ pub use send::{
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use linux_raw_sys::general::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK};
+
+use crate::errno::{Errno, Result};
 use crate::sync::Mutex;
 
 /// The highest signal number.
@@ -34,6 +37,8 @@ mod numbers {
     pub const SIGPIPE: u32 = 13;
     pub const SIGALRM: u32 = 14;
     pub const SIGTERM: u32 = 15;
+    pub const SIGXCPU: u32 = 24;
+    pub const SIGXFSZ: u32 = 25;
     pub const SIGVTALRM: u32 = 26;
     pub const SIGPROF: u32 = 27;
     pub const SIGCHLD: u32 = 17;
@@ -206,8 +211,6 @@ pub fn default_of(signal: u32) -> DefaultAction {
 
 /// Signals from this one on are queued, each as often as it was sent.
 pub const REAL_TIME: u32 = 32;
-/// Queued at most, as Linux's RLIMIT_SIGPENDING allows here.
-const QUEUED_MAX: usize = 4096;
 
 /// Signals that were sent and not delivered yet.
 #[derive(Default)]
@@ -224,17 +227,25 @@ impl Pending {
             .fold(Set::default(), |set, info| set.with(Set::of(info.signal())))
     }
 
-    /// Adds one; false if the queue is full.
-    pub fn add(&mut self, info: Info) -> bool {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Adds one. Of those that are not of real time, one of a kind is enough.
+    pub fn add(&mut self, info: Info) {
         let signal = info.signal();
-        if signal < REAL_TIME && self.set().has(signal) {
-            return true;
+        if signal >= REAL_TIME || !self.set().has(signal) {
+            self.queue.push(info);
         }
-        if self.queue.len() >= QUEUED_MAX {
-            return false;
-        }
-        self.queue.push(info);
-        true
+    }
+
+    /// Whether the signal of the same timer of timer_create waits.
+    #[must_use]
+    pub fn has_timer(&self, info: &Info) -> bool {
+        let same = |other: &&Info| other.is_of_timer() && other.sender() == info.sender();
+        info.is_of_timer() && self.queue.iter().any(|other| same(&other))
     }
 
     /// Takes the first one of a set.
@@ -257,15 +268,57 @@ pub struct Stack {
     pub base: u64,
     /// Its size; 0 for none.
     pub size: u64,
-    /// SS_AUTODISARM or 0.
+    /// As it was set: SS_DISABLE, SS_ONSTACK or 0, with SS_AUTODISARM.
     pub flags: u32,
 }
 
 impl Stack {
+    /// The least size (MINSIGSTKSZ of the architecture's first days).
+    const MIN: u64 = 2048;
+
+    /// None, as for a new thread.
+    #[must_use]
+    pub fn disabled() -> Self {
+        Self {
+            base: 0,
+            size: 0,
+            flags: SS_DISABLE,
+        }
+    }
+
     /// Whether an address lies on it.
     #[must_use]
     pub fn holds(&self, address: u64) -> bool {
         self.size > 0 && address > self.base && address - self.base <= self.size
+    }
+
+    /// Whether a thread with this stack pointer runs on it. Of one that disarms itself, nobody
+    /// knows.
+    #[must_use]
+    pub fn is_used(&self, pointer: u64) -> bool {
+        self.flags & SS_AUTODISARM == 0 && self.holds(pointer)
+    }
+
+    /// The one that a thread may change it to, given with these words of a `stack_t`.
+    ///
+    /// # Errors
+    ///
+    /// EPERM if it runs on it, EINVAL for unknown flags, ENOMEM if the new one is too small.
+    pub fn change(&self, pointer: u64, [base, flags, size]: [u64; 3]) -> Result<Self> {
+        let flags = flags as u32;
+        if self.is_used(pointer) {
+            return Err(Errno::EPERM);
+        }
+        match flags & !SS_AUTODISARM {
+            SS_DISABLE => Ok(Self {
+                base: 0,
+                size: 0,
+                flags,
+            }),
+            0 | SS_ONSTACK if size < Self::MIN => Err(Errno::ENOMEM),
+            0 | SS_ONSTACK => Ok(Self { base, size, flags }),
+            _ => Err(Errno::EINVAL),
+        }
     }
 }
 
@@ -286,7 +339,7 @@ mod tests {
     fn only_real_time_signals_are_queued_more_than_once() {
         let mut pending = Pending::default();
         for signal in [SIGHUP, SIGHUP, 40, 40] {
-            assert!(pending.add(Info::new(signal, 0)));
+            pending.add(Info::new(signal, 0));
         }
         let all = Set(u64::MAX);
         let taken: Vec<u32> = core::iter::from_fn(|| pending.take(all))

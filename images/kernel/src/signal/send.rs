@@ -3,10 +3,12 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use super::info::Info;
+use linux_raw_sys::general::RLIMIT_SIGPENDING;
+
+use super::info::{Info, SI_KERNEL, SI_USER};
 use super::{
-    DEFAULT, DefaultAction, IGNORE, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU,
-    Set, default_of,
+    DEFAULT, DefaultAction, IGNORE, REAL_TIME, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP,
+    SIGTTIN, SIGTTOU, Set, default_of,
 };
 use crate::errno::{Errno, Result};
 use crate::sync::Mutex;
@@ -59,6 +61,19 @@ fn is_lost(process: &Process, thread: &Thread, signal: u32) -> bool {
         && process.actions.lock().ignores(signal)
 }
 
+/// Whether the limit on queued signals (RLIMIT_SIGPENDING) lets a process get one more. Those
+/// that are not of real time, and those of kill(2), always come through.
+fn may_queue(process: &Process, info: &Info) -> bool {
+    if info.signal() < REAL_TIME || info.code() == SI_USER {
+        return true;
+    }
+    let limit = process.limits.lock().of(RLIMIT_SIGPENDING).0;
+    let threads = process.threads.lock();
+    let of_threads = threads.iter().map(|t| t.signals.lock().pending.count());
+    let queued = process.pending.lock().count() + of_threads.sum::<usize>();
+    (queued as u64) < limit
+}
+
 /// Sends a signal to one thread.
 ///
 /// # Errors
@@ -70,9 +85,10 @@ pub fn send_to_thread(thread: &Arc<Thread>, info: Info) -> Result<()> {
     if is_lost(process, thread, signal) {
         return Ok(());
     }
-    if !thread.signals.lock().pending.add(info) {
+    if !may_queue(process, &info) {
         return Err(Errno::EAGAIN);
     }
+    thread.signals.lock().pending.add(info);
     thread.interrupt();
     // A descriptor of signalfd may wait for it.
     process.child_events.wake_all();
@@ -97,9 +113,10 @@ pub fn send_to_process(process: &Arc<Process>, info: Info) -> Result<()> {
     {
         return Ok(());
     }
-    if !process.pending.lock().add(info) {
+    if !may_queue(process, &info) {
         return Err(Errno::EAGAIN);
     }
+    process.pending.lock().add(info);
     // One that waits for it, else one that does not block it, the first thread first.
     let takes = |thread: &&Arc<Thread>| {
         let signals = thread.signals.lock();
@@ -155,7 +172,8 @@ pub fn raise_fault(info: Info, describe: impl FnOnce() -> String) {
         let blocked = thread.signals.lock().mask.has(signal);
         if blocked || action.handler == IGNORE {
             actions.set(signal, super::Action::default());
-            thread.signals.lock().mask = thread.signals.lock().mask.without(Set::of(signal));
+            let mut signals = thread.signals.lock();
+            signals.mask = signals.mask.without(Set::of(signal));
         }
         blocked || matches!(action.handler, DEFAULT | IGNORE)
     };
@@ -182,7 +200,15 @@ pub fn is_due(thread: &Thread) -> bool {
 /// Takes a pending signal of a set, for sigtimedwait and signalfd.
 pub fn take_awaited(thread: &Thread, of: Set) -> Option<Info> {
     let own = thread.signals.lock().pending.take(of);
-    own.or_else(|| thread.process().pending.lock().take(of))
+    let mut info = own.or_else(|| thread.process().pending.lock().take(of))?;
+    if info.is_of_timer() {
+        let timers = thread.process().timers.lock();
+        // A program may have sent one that only looks like a timer's.
+        if let Some(timer) = timers.created.get(&info.sender()) {
+            info.set_overrun(timer.taken());
+        }
+    }
+    Some(info)
 }
 
 /// CLD_EXITED and its like.
@@ -202,6 +228,7 @@ pub fn child_ended(parent: &Arc<Process>, child: &Arc<Process>, status: u32) {
             .children
             .lock()
             .retain(|other| !Arc::ptr_eq(other, child));
+        child.release();
     }
     if signal != 0 {
         let (code, status) = child_code(status);

@@ -9,7 +9,7 @@ use super::{Address, Answer, Fd, Path};
 use crate::errno::{Errno, Result};
 use crate::fs::inode::{Change, FileSystem};
 use crate::fs::stat::Timestamp;
-use crate::fs::{Kind, Location, budget, inotify, mount, permission};
+use crate::fs::{self, Kind, Location, budget, inotify, mount, permission};
 use crate::memory::plain::zeroed;
 use crate::memory::user;
 use crate::task;
@@ -372,6 +372,9 @@ pub fn truncate(path: Path, size: i64) -> Answer {
     permission::check(&location.inode.stat(), permission::WRITE, &who)?;
     // A file that keeps its size keeps its times, unlike with ftruncate(2).
     let stat = location.inode.stat();
+    if size > stat.size.max(0) as u64 {
+        fs::limit::check_size(size)?;
+    }
     if stat.kind() != Kind::Regular || stat.size != size {
         location.inode.truncate(size)?;
     }

@@ -105,7 +105,7 @@ fn make(directory: Fd, path: Path, kind: Kind, mode: u32, rdev: Device, target: 
     let process = task::process();
     let who = process.credentials();
     permission::add(&*found.directory, &who)?;
-    if matches!(kind, Kind::CharDevice | Kind::BlockDevice) && !who.is_root() {
+    if matches!(kind, Kind::CharDevice | Kind::BlockDevice) && !who.can(linux::CAP_MKNOD) {
         return Err(Errno::EPERM);
     }
     let mask = if kind == Kind::Symlink {

@@ -33,7 +33,7 @@ fn strings(list: Address, room: &mut u64) -> Result<Vec<Vec<u8>>> {
         let at = list.0.wrapping_add(8 * result.len() as u64);
         let string = match user::read::<u64>(at)? {
             0 => return Ok(result),
-            string => user::string(string, STRING_MAX).map_err(|errno| match errno {
+            string => user::string(string, STRING_MAX - 1).map_err(|errno| match errno {
                 Errno::ENAMETOOLONG => Errno::E2BIG,
                 other => other,
             })?,

@@ -7,7 +7,7 @@ use linux_raw_sys::general as linux;
 use super::lookup::{file, usable_file};
 use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
-use crate::fs::{Kind, Location, OpenFile};
+use crate::fs::{self, Kind, Location, OpenFile};
 use crate::io::{Piece, Sink, Source};
 use crate::memory::user;
 use crate::task;
@@ -212,6 +212,9 @@ pub fn ftruncate(fd: Fd, size: i64) -> Answer {
     if !file.is_writable() {
         return Err(Errno::EINVAL);
     }
+    if size > file.file().size() {
+        fs::limit::check_size(size)?;
+    }
     file.file().truncate(size)?;
     file.tell(linux::IN_MODIFY);
     Ok(0)
@@ -226,6 +229,7 @@ pub fn fallocate(fd: Fd, mode: u32, at: i64, len: i64) -> Answer {
     if !file.file().is_seekable() {
         return Err(Errno::ESPIPE);
     }
+    fs::limit::check_size((at as u64).saturating_add(len as u64))?;
     file.file().allocate(mode, at as u64, len as u64)?;
     file.tell(linux::IN_MODIFY);
     Ok(0)

@@ -23,7 +23,29 @@ pub fn futex(
     let command = operation & !(linux::FUTEX_PRIVATE_FLAG | linux::FUTEX_CLOCK_REALTIME);
     // For these the fourth argument is a number.
     let number = timeout.0 as u32;
+    let with_clock = [
+        linux::FUTEX_WAIT,
+        linux::FUTEX_WAIT_BITSET,
+        linux::FUTEX_LOCK_PI2,
+    ];
+    if real_time && !with_clock.contains(&command) {
+        return Err(Errno::ENOSYS);
+    }
+    let moves = [linux::FUTEX_REQUEUE, linux::FUTEX_CMP_REQUEUE];
+    if moves.contains(&command) && (value.cast_signed() < 0 || number.cast_signed() < 0) {
+        return Err(Errno::EINVAL);
+    }
     match command {
+        linux::FUTEX_LOCK_PI => {
+            let deadline = super::time::absolute_deadline(timeout, true)?;
+            futex::lock_owned(address.0, false, deadline).map(|()| 0)
+        }
+        linux::FUTEX_LOCK_PI2 => {
+            let deadline = super::time::absolute_deadline(timeout, real_time)?;
+            futex::lock_owned(address.0, false, deadline).map(|()| 0)
+        }
+        linux::FUTEX_TRYLOCK_PI => futex::lock_owned(address.0, true, None).map(|()| 0),
+        linux::FUTEX_UNLOCK_PI => futex::unlock_owned(address.0).map(|()| 0),
         linux::FUTEX_WAIT => {
             let deadline = deadline_after(timeout)?;
             futex::wait(address.0, value, futex::ANY, deadline).map(|()| 0)

@@ -6,7 +6,7 @@ use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
 use crate::memory::{PAGE_SIZE, page_ceil, page_floor, user};
 use crate::mm::{Place, Protection, Traits};
-use crate::task;
+use crate::task::{self, Process};
 
 /// Flags that MAP_SHARED_VALIDATE knows of ordinary files (LEGACY_MAP_MASK in `linux/mman.h`).
 const MAP_KNOWN: u32 = linux::MAP_FIXED
@@ -77,6 +77,8 @@ pub fn mmap(
     if reserved && space.is_too_much(len as u64) {
         return Err(Errno::ENOMEM);
     }
+    let data = !shared && protection.write && flags & linux::MAP_GROWSDOWN == 0;
+    require_room(&process, len as u64, data)?;
     if traits.locked {
         let limit = may_lock()?;
         if space.locked().saturating_add(len as u64) > limit {
@@ -94,6 +96,27 @@ pub fn mmap(
         let _ = user::make_present(start, len, access);
     }
     Ok(start)
+}
+
+/// Checks that the limits on memory let a process have more of it.
+fn require_room(process: &Process, more: u64, data: bool) -> Result<()> {
+    let (all_limit, data_limit) = {
+        let limits = process.limits.lock();
+        (
+            limits.of(linux::RLIMIT_AS).0,
+            limits.of(linux::RLIMIT_DATA).0,
+        )
+    };
+    if all_limit == u64::MAX && data_limit == u64::MAX {
+        return Ok(());
+    }
+    let (all, of_data) = process.space().sizes();
+    let fits = |now: u64, limit: u64| now.checked_add(more).is_some_and(|sum| sum <= limit);
+    if fits(all, all_limit) && (!data || fits(of_data, data_limit)) {
+        Ok(())
+    } else {
+        Err(Errno::ENOMEM)
+    }
 }
 
 /// munmap(2).
@@ -130,14 +153,26 @@ pub fn mremap(old: Address, old_len: usize, new_len: usize, flags: u32, new: Add
         return Err(Errno::EINVAL);
     }
     let (old_len, new_len) = (old_len as u64, new_len as u64);
-    task::process()
+    let process = task::process();
+    if let Some(more) = new_len.checked_sub(old_len) {
+        require_room(&process, more, process.space().is_data(old.0))?;
+    }
+    process
         .space()
         .remap(old.0, old_len, new_len, may_move, keep, fixed)
 }
 
 /// brk(2), which never fails: it tells where the heap ends.
 pub fn brk(address: Address) -> Answer {
-    Ok(task::process().space().set_brk(address.0))
+    let process = task::process();
+    let space = process.space();
+    let end = space.set_brk(0);
+    if let Some(more) = address.0.checked_sub(end)
+        && require_room(&process, more, true).is_err()
+    {
+        return Ok(end);
+    }
+    Ok(space.set_brk(address.0))
 }
 
 /// The end of a range of whole pages, which may be more than there are.
@@ -190,7 +225,7 @@ pub fn mincore(address: Address, len: usize, into: Address) -> Answer {
 /// How many bytes the program may lock.
 fn may_lock() -> Result<u64> {
     let process = task::process();
-    if process.credentials().is_root() {
+    if process.credentials().can(linux::CAP_IPC_LOCK) {
         return Ok(u64::MAX);
     }
     let limit = process.limits.lock().get(linux::RLIMIT_MEMLOCK as usize);
@@ -268,7 +303,13 @@ pub fn membarrier(command: u32, flags: u32) -> Answer {
     match command {
         _ if flags != 0 => Err(Errno::EINVAL),
         QUERY => Ok(offered.into()),
-        GLOBAL | PRIVATE_EXPEDITED | REGISTER_PRIVATE_EXPEDITED => Ok(0),
+        GLOBAL => Ok(0),
+        REGISTER_PRIVATE_EXPEDITED => {
+            task::process().settings.lock().expedited_barriers = true;
+            Ok(0)
+        }
+        PRIVATE_EXPEDITED if task::process().settings.lock().expedited_barriers => Ok(0),
+        PRIVATE_EXPEDITED => Err(Errno::EPERM),
         _ => Err(Errno::EINVAL),
     }
 }

@@ -9,7 +9,7 @@ use linux_raw_sys::general::{self as linux, __kernel_old_timeval, epoll_event, p
 
 use super::lookup::{file, install};
 use super::signal::{read_mask, with_mask};
-use super::time::{deadline_after, write_timespec};
+use super::time::{after, deadline_after, write_timespec};
 use super::{Address, Answer, Fd};
 use crate::errno::Errno;
 use crate::fs::epoll::Epoll;
@@ -21,7 +21,10 @@ use crate::time::{self, SECOND};
 /// The deadline of a timeout in milliseconds; negative for none.
 fn deadline_in(milliseconds: i32) -> Option<u64> {
     let ns = u64::try_from(milliseconds).ok()? * 1_000_000;
-    Some(if ns == 0 { 0 } else { time::monotonic() + ns })
+    Some(match ns {
+        0 => 0,
+        ns => after(ns),
+    })
 }
 
 /// The files to wait for.
@@ -178,7 +181,7 @@ pub fn select(
         let ns = seconds
             .saturating_mul(SECOND)
             .saturating_add(micros.saturating_mul(1000));
-        deadline = Some(time::monotonic().saturating_add(ns));
+        deadline = Some(after(ns));
     }
     let answer = select_until(count, [read, write, except], deadline);
     if let Some(deadline) = deadline {

@@ -23,7 +23,7 @@ pub fn prctl(option: u32, second: u64, third: u64, fourth: u64, fifth: u64) -> A
         pr::PR_SET_TIMERSLACK => {
             // As an int would be: what is not positive stands for the slack at the start.
             let slack = if second as i64 <= 0 {
-                Thread::SLACK
+                thread.default_slack.load(Ordering::Relaxed)
             } else {
                 second
             };

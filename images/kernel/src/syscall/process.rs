@@ -1,6 +1,7 @@
 //! Waiting for children, process groups and sessions, limits, usage.
 
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general::{self as linux, rlimit64, rusage, siginfo_t};
 
@@ -11,7 +12,7 @@ use crate::memory::{plain, user};
 use crate::signal::{Info, SIGCHLD};
 use crate::task::accounts::{Accounts, Used};
 use crate::task::limits::RESOURCES;
-use crate::task::process::{Life, Process, Stop, all_in_group, by_id};
+use crate::task::process::{Life, Process, Stop, all_in_group, of_number};
 use crate::task::{self, process};
 
 /// getpid(2).
@@ -27,7 +28,7 @@ pub fn getppid() -> Answer {
 fn process_or_self(id: i32) -> Result<Arc<Process>> {
     match u32::try_from(id) {
         Ok(0) => Ok(task::process()),
-        Ok(id) => by_id(id).ok_or(Errno::ESRCH),
+        Ok(id) => of_number(id).ok_or(Errno::ESRCH),
         Err(_) => Err(Errno::EINVAL),
     }
 }
@@ -214,9 +215,12 @@ fn wait_for(whom: Whom, options: u32) -> Result<Option<Event>> {
         own.children
             .lock()
             .retain(|child| !Arc::ptr_eq(child, &found.child));
+        found.child.release();
         own.children_accounts.add_all(&found.child.accounts);
         own.children_accounts
             .add_all(&found.child.children_accounts);
+        let peak = peak_of_child(&found.child);
+        own.children_peak.fetch_max(peak, Ordering::Relaxed);
     }
     Ok(Some(found))
 }
@@ -235,7 +239,15 @@ fn usage_of(time: u64, accounts: &[&Accounts]) -> rusage {
 fn usage_of_child(child: &Process) -> rusage {
     let theirs = &child.children_accounts;
     let time = child.time() + theirs.get(Used::Time);
-    usage_of(time, &[&child.accounts, theirs])
+    let mut usage = usage_of(time, &[&child.accounts, theirs]);
+    usage.ru_maxrss = peak_of_child(child) as i64;
+    usage
+}
+
+/// The most memory of a child or one of those that it waited for, in KiB.
+fn peak_of_child(child: &Process) -> u64 {
+    let below = child.children_peak.load(Ordering::Relaxed);
+    child.peak.load(Ordering::Relaxed).max(below)
 }
 
 /// wait4(2).
@@ -316,9 +328,11 @@ pub fn getrusage(whose: i32, into: Address) -> Answer {
         _ => return Err(Errno::EINVAL),
     };
     let mut usage = usage_of(time, &[accounts]);
-    if whose != -1 {
-        usage.ru_maxrss = (process.space().usage().1 >> 10) as i64;
-    }
+    let peak = match whose {
+        -1 => process.children_peak.load(Ordering::Relaxed),
+        _ => process.peak(),
+    };
+    usage.ru_maxrss = peak as i64;
     user::write(into.0, &usage)?;
     Ok(0)
 }
@@ -333,7 +347,11 @@ fn limit(process: &Process, resource: u32) -> Result<(u64, u64)> {
 
 /// prlimit64(2).
 pub fn prlimit64(id: i32, resource: u32, new: Address, old: Address) -> Answer {
+    if resource as usize >= RESOURCES {
+        return Err(Errno::EINVAL);
+    }
     let process = process_or_self(id).map_err(|_| Errno::ESRCH)?;
+    may_limit(&process)?;
     let before = limit(&process, resource)?;
     if !new.is_null() {
         let wanted: rlimit64 = user::read(new.0)?;
@@ -351,7 +369,21 @@ pub fn prlimit64(id: i32, resource: u32, new: Address, old: Address) -> Answer {
     Ok(0)
 }
 
-fn set_limit(process: &Process, resource: u32, wanted: (u64, u64)) -> Result<()> {
+/// Whether the limits of a process may be looked at and set: one's own, those of the same users
+/// and groups, or with the capability.
+fn may_limit(process: &Arc<Process>) -> Result<()> {
+    let own = task::process();
+    let (who, them) = (own.credentials(), process.credentials());
+    let same = [them.uid, them.euid, them.suid] == [who.uid; 3]
+        && [them.gid, them.egid, them.sgid] == [who.gid; 3];
+    if Arc::ptr_eq(&own, process) || same || who.can(linux::CAP_SYS_RESOURCE) {
+        Ok(())
+    } else {
+        Err(Errno::EPERM)
+    }
+}
+
+fn set_limit(process: &Arc<Process>, resource: u32, wanted: (u64, u64)) -> Result<()> {
     /// As Linux's default `fs.nr_open`.
     const DESCRIPTORS_MAX: u64 = 1 << 20;
     let before = limit(process, resource)?;
@@ -363,6 +395,9 @@ fn set_limit(process: &Process, resource: u32, wanted: (u64, u64)) -> Result<()>
         return Err(Errno::EPERM);
     }
     process.limits.lock().set(resource as usize, wanted);
+    if resource == linux::RLIMIT_CPU {
+        process.watch_cpu_limit();
+    }
     Ok(())
 }
 

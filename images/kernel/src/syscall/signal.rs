@@ -8,7 +8,7 @@ use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
 use crate::fs;
 use crate::memory::user;
-use crate::signal::{self, Action, Actions, IGNORE, Info, MAX, SIGKILL, SIGSTOP, Set, Stack};
+use crate::signal::{self, Action, Actions, IGNORE, Info, MAX, SIGKILL, SIGSTOP, Set};
 use crate::task::{self, Process, Thread, process};
 use crate::time;
 use alloc::sync::Arc;
@@ -17,8 +17,9 @@ use alloc::sync::Arc;
 const SET_SIZE: usize = 8;
 const SI_USER: i32 = 0;
 const SI_TKILL: i32 = -6;
-/// The least alternative stack (MINSIGSTKSZ of the architecture's first days).
-const STACK_MIN: u64 = 2048;
+/// The flags of an action that there are, SA_RESTORER and SA_EXPOSE_TAGBITS among them; others are
+/// forgotten, so that a program can ask which are known.
+const ACTION_FLAGS: u64 = 0xdc00_0807;
 
 fn check_set(size: usize) -> Result<()> {
     if size == SET_SIZE {
@@ -42,6 +43,7 @@ pub fn rt_sigaction(number: u32, new: Address, old: Address, size: usize) -> Ans
         }
         let [handler, flags, restorer, mask]: [u64; 4] = user::read(new.0)?;
         let mask = Set(mask).without(Set::UNBLOCKABLE);
+        let flags = flags & ACTION_FLAGS;
         process.actions.lock().set(
             number,
             Action {
@@ -124,7 +126,7 @@ pub fn with_mask<T>(mask: Option<Set>, wait: impl FnOnce() -> Result<T>) -> Resu
     };
     let result = wait();
     let mut signals = thread.signals.lock();
-    if matches!(result, Err(Errno::RESTART | Errno::EINTR)) {
+    if matches!(result, Err(errno) if errno.restarts() || errno == Errno::EINTR) {
         // The handler runs with the mask that was asked for, and puts back the one before.
         signals.saved_mask = Some(before);
     } else {
@@ -146,20 +148,23 @@ pub fn read_mask(address: Address, size: usize) -> Result<Option<Set>> {
     Ok(Some(Set(user::read(address.0)?)))
 }
 
-/// rt_sigsuspend(2). It never succeeds, and is never restarted.
+/// rt_sigsuspend(2). It never succeeds.
 pub fn rt_sigsuspend(mask: Address, size: usize) -> Answer {
     let mask = read_mask(mask, size)?.ok_or(Errno::EFAULT)?;
-    with_mask(Some(mask), || match task::wait(&[], None, || None::<()>) {
-        Err(Errno::RESTART) | Ok(()) => Err(Errno::EINTR),
+    with_mask(Some(mask), until_handled)
+}
+
+/// Waits until a handler has run.
+fn until_handled() -> Answer {
+    match task::wait(&[], None, || None::<()>) {
+        Err(Errno::RESTART) | Ok(()) => Err(Errno::RESTART_UNHANDLED),
         Err(errno) => Err(errno),
-    })
-    .map(|()| 0)
+    }
 }
 
 /// pause(2).
 pub fn pause() -> Answer {
-    let _ = task::wait(&[], None, || None::<()>);
-    Err(Errno::EINTR)
+    until_handled()
 }
 
 /// rt_sigtimedwait(2).
@@ -189,32 +194,18 @@ pub fn rt_sigtimedwait(set: Address, info: Address, timeout: Address, size: usiz
 pub fn sigaltstack(new: Address, old: Address) -> Answer {
     let thread = task::current();
     let stack = thread.signals.lock().stack;
-    let rsp = thread.context().frame().rsp;
-    let on_it = stack.holds(rsp) && stack.flags & linux::SS_AUTODISARM == 0;
-    let flags = match stack.size {
-        0 => linux::SS_DISABLE,
-        _ if on_it => linux::SS_ONSTACK | stack.flags,
-        _ => stack.flags,
-    };
+    let pointer = thread.context().frame().rsp;
     if !new.is_null() {
-        let [base, flags, size]: [u64; 3] = user::read(new.0)?;
-        let flags = flags as u32;
-        if on_it {
-            return Err(Errno::EPERM);
-        }
-        let new = match flags & !linux::SS_AUTODISARM {
-            linux::SS_DISABLE => Stack::default(),
-            0 | linux::SS_ONSTACK if size < STACK_MIN => return Err(Errno::ENOMEM),
-            0 | linux::SS_ONSTACK => Stack {
-                base,
-                size,
-                flags: flags & linux::SS_AUTODISARM,
-            },
-            _ => return Err(Errno::EINVAL),
-        };
-        thread.signals.lock().stack = new;
+        let changed = stack.change(pointer, user::read(new.0)?)?;
+        thread.signals.lock().stack = changed;
     }
     if !old.is_null() {
+        let state = match stack.size {
+            0 => linux::SS_DISABLE,
+            _ if stack.is_used(pointer) => linux::SS_ONSTACK,
+            _ => 0,
+        };
+        let flags = state | stack.flags & linux::SS_AUTODISARM;
         user::write(old.0, &[stack.base, flags.into(), stack.size])?;
     }
     Ok(0)
@@ -262,7 +253,7 @@ pub fn kill(id: i32, number: u32) -> Answer {
                 .collect()
         }
         id if id < 0 => process::all_in_group(id.unsigned_abs()),
-        id => alloc::vec![process::by_id(id as u32).ok_or(Errno::ESRCH)?],
+        id => alloc::vec![process::of_number(id as u32).ok_or(Errno::ESRCH)?],
     };
     let mut result = Err(Errno::ESRCH);
     for target in &targets {
@@ -301,37 +292,29 @@ fn thread_of(group: Option<i32>, id: i32) -> Result<Arc<Thread>> {
 
 fn send_to_thread(thread: &Arc<Thread>, info: Info) -> Answer {
     check_permission(thread.process(), info.signal())?;
-    signal::send_to_thread(thread, info)?;
+    if info.signal() != 0 {
+        signal::send_to_thread(thread, info)?;
+    }
     Ok(0)
 }
 
 /// tgkill(2).
 pub fn tgkill(group: i32, id: i32, number: u32) -> Answer {
     valid_signal(number)?;
-    let thread = thread_of(Some(group), id)?;
-    if number == 0 {
-        Ok(0)
-    } else {
-        send_to_thread(&thread, from_self(number, SI_TKILL))
-    }
+    send_to_thread(&thread_of(Some(group), id)?, from_self(number, SI_TKILL))
 }
 
 /// tkill(2).
 pub fn tkill(id: i32, number: u32) -> Answer {
     valid_signal(number)?;
-    let thread = thread_of(None, id)?;
-    if number == 0 {
-        Ok(0)
-    } else {
-        send_to_thread(&thread, from_self(number, SI_TKILL))
-    }
+    send_to_thread(&thread_of(None, id)?, from_self(number, SI_TKILL))
 }
 
 fn given_info(number: u32, info: Address, to_self: bool) -> Result<Info> {
     valid_signal(number)?;
     let info = Info::from_bytes(number, user::read(info.0)?);
     // Only the kernel says that the kernel, or kill, has sent it.
-    if info.code() >= 0 && !to_self {
+    if (info.code() >= 0 || info.code() == SI_TKILL) && !to_self {
         Err(Errno::EPERM)
     } else {
         Ok(info)
@@ -340,7 +323,7 @@ fn given_info(number: u32, info: Address, to_self: bool) -> Result<Info> {
 
 /// rt_sigqueueinfo(2).
 pub fn rt_sigqueueinfo(id: i32, number: u32, info: Address) -> Answer {
-    let target = process::by_id(id as u32).ok_or(Errno::ESRCH)?;
+    let target = process::of_number(id as u32).ok_or(Errno::ESRCH)?;
     let info = given_info(number, info, target.id() == task::process().id())?;
     check_permission(&target, number)?;
     if number != 0 {
@@ -353,11 +336,7 @@ pub fn rt_sigqueueinfo(id: i32, number: u32, info: Address) -> Answer {
 pub fn rt_tgsigqueueinfo(group: i32, id: i32, number: u32, info: Address) -> Answer {
     let thread = thread_of(Some(group), id)?;
     let info = given_info(number, info, thread.id() == task::thread_id())?;
-    if number == 0 {
-        Ok(0)
-    } else {
-        send_to_thread(&thread, info)
-    }
+    send_to_thread(&thread, info)
 }
 
 /// What is ignored by a process, for `/proc`.

@@ -6,8 +6,8 @@ use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
     attribute, descriptor, directory, event, exec, file, futex, identity, inotify, memory, message,
-    mount, open, pipe, poll, prctl, process, scheduling, signal, socket, system, thread, time, timer,
-    xattr,
+    mount, open, pipe, poll, prctl, process, scheduling, signal, socket, system, thread, time,
+    timer, xattr,
 };
 
 /// One past the highest number that Linux has given.

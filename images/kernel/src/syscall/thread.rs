@@ -9,7 +9,7 @@ use super::{Address, Answer};
 use crate::arch::{Context, cpu};
 use crate::errno::{Errno, Result};
 use crate::memory::{plain, user};
-use crate::signal::{self, MAX, SIGCHLD};
+use crate::signal::{self, MAX, SIGCHLD, Stack};
 use crate::task::process::{Process, new_number};
 use crate::task::{self, Thread, exit, process, scheduler};
 use unicell_guest_abi::layout::USER_END;
@@ -177,6 +177,9 @@ fn run(wish: &Clone) -> Answer {
     let context = Context::new(&frame, parent.context().current_state(), fs, cpu::gs_base())
         .inspect_err(|_| process::number_not_used())?;
     let thread = Thread::new(id, theirs.clone(), context, *parent.name.lock());
+    let slack = parent.timer_slack.load(Ordering::Relaxed);
+    thread.timer_slack.store(slack, Ordering::Relaxed);
+    thread.default_slack.store(slack, Ordering::Relaxed);
     *thread.scheduling.lock() = parent.scheduling.lock().inherited();
     {
         let from = parent.signals.lock();
@@ -184,9 +187,11 @@ fn run(wish: &Clone) -> Answer {
         to.mask = from.mask;
         // The alternative stack is kept where the memory is the child's own.
         let own_memory = !has(wish.flags, linux::CLONE_VM) || has(wish.flags, linux::CLONE_VFORK);
-        if own_memory {
-            to.stack = from.stack;
-        }
+        to.stack = if own_memory {
+            from.stack
+        } else {
+            Stack::disabled()
+        };
     }
     if has(wish.flags, linux::CLONE_CHILD_CLEARTID) {
         thread.clear_at_end.store(wish.child_id, Ordering::Relaxed);

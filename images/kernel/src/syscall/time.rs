@@ -50,6 +50,14 @@ pub fn timeval(ns: u64) -> __kernel_old_timeval {
     }
 }
 
+/// The deadline of a call that waits for so many nanoseconds; if it is made again after it was
+/// broken off, the deadline that it has had.
+#[must_use]
+pub fn after(ns: u64) -> u64 {
+    let resumed = task::current().resumed();
+    resumed.unwrap_or_else(|| time::monotonic().saturating_add(ns))
+}
+
 /// The deadline of a relative timespec, `None` for a null pointer.
 ///
 /// # Errors
@@ -59,9 +67,7 @@ pub fn deadline_after(timeout: Address) -> Result<Option<u64>> {
     if timeout.is_null() {
         return Ok(None);
     }
-    Ok(Some(
-        time::monotonic().saturating_add(read_timespec(timeout)?),
-    ))
+    Ok(Some(after(read_timespec(timeout)?)))
 }
 
 /// The deadline of an absolute timespec, `None` for a null pointer.
@@ -128,15 +134,25 @@ pub fn clock_gettime(clock: i32, into: Address) -> Answer {
 
 /// clock_getres(2).
 pub fn clock_getres(clock: i32, into: Address) -> Answer {
+    /// Of the coarse clocks: a tick of a kernel with 250 in a second.
+    const TICK: u64 = 4_000_000;
     read_clock(clock)?;
+    let resolution = match u32::try_from(clock) {
+        Ok(linux::CLOCK_REALTIME_COARSE | linux::CLOCK_MONOTONIC_COARSE) => TICK,
+        _ => 1,
+    };
     if !into.is_null() {
-        write_timespec(into, 1)?;
+        write_timespec(into, resolution)?;
     }
     Ok(0)
 }
 
 /// clock_settime(2) and settimeofday(2): the time is the host's.
-pub fn clock_settime(_: i32, _: Address) -> Answer {
+pub fn clock_settime(clock: i32, from: Address) -> Answer {
+    if u32::try_from(clock) != Ok(linux::CLOCK_REALTIME) {
+        return Err(Errno::EINVAL);
+    }
+    read_timespec(from)?;
     Err(Errno::EPERM)
 }
 
@@ -162,36 +178,43 @@ pub fn time(into: Address) -> Answer {
 
 /// nanosleep(2).
 pub fn nanosleep(request: Address, remaining: Address) -> Answer {
-    let deadline = time::monotonic().saturating_add(read_timespec(request)?);
-    sleep(deadline, remaining)
+    sleep(after(read_timespec(request)?), remaining)
 }
 
 /// clock_nanosleep(2).
 pub fn clock_nanosleep(clock: i32, flags: u32, request: Address, remaining: Address) -> Answer {
-    let wanted = read_timespec(request)?;
     let now = read_clock(clock)?;
+    let unfit = [
+        linux::CLOCK_THREAD_CPUTIME_ID,
+        linux::CLOCK_MONOTONIC_RAW,
+        linux::CLOCK_MONOTONIC_COARSE,
+        linux::CLOCK_REALTIME_COARSE,
+    ];
+    if u32::try_from(clock).is_ok_and(|clock| unfit.contains(&clock)) {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let wanted = read_timespec(request)?;
     let absolute = flags & ABSOLUTE != 0;
     let deadline = match u32::try_from(clock) {
-        _ if !absolute => time::monotonic().saturating_add(wanted),
+        _ if !absolute => after(wanted),
         Ok(linux::CLOCK_REALTIME | linux::CLOCK_TAI) => from_real(wanted),
         Ok(linux::CLOCK_PROCESS_CPUTIME_ID) => {
             time::monotonic().saturating_add(wanted.saturating_sub(now))
         }
-        Ok(linux::CLOCK_THREAD_CPUTIME_ID) => return Err(Errno::EINVAL),
         _ => wanted,
     };
     sleep(deadline, if absolute { Address(0) } else { remaining })
 }
 
-/// Sleeps until a moment; interrupted, tells how much is left. It is never restarted with the
-/// whole time: a handler ends it.
+/// Sleeps until a moment; interrupted, tells how much is left. A handler ends it; without one it
+/// goes on to the same moment.
 fn sleep(deadline: u64, remaining: Address) -> Answer {
     match task::wait(&[], Some(deadline), || None::<()>) {
         Err(Errno::RESTART) => {
             if !remaining.is_null() {
                 write_timespec(remaining, deadline.saturating_sub(time::monotonic()))?;
             }
-            Err(Errno::EINTR)
+            Err(Errno::RESTART_UNHANDLED)
         }
         _ => Ok(0),
     }

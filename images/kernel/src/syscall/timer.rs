@@ -171,6 +171,9 @@ fn write_created(into: Address, (left, interval): (u64, u64)) -> Result<()> {
 
 /// timer_settime(2).
 pub fn timer_settime(number: u32, flags: u32, new: Address, old: Address) -> Answer {
+    if new.is_null() {
+        return Err(Errno::EINVAL);
+    }
     let timer = created(number)?;
     let before = timer.remaining();
     let interval = read_timespec(new)?;

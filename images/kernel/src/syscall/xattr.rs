@@ -123,7 +123,7 @@ fn tell_xattr(inode: &dyn Inode, name: Path, into: Address, size: usize) -> Answ
     let who = task::process().credentials();
     if name.starts_with(b"user.") {
         permission::check_inode(inode, permission::READ, &who)?;
-    } else if name.starts_with(TRUSTED) && !who.is_root() {
+    } else if name.starts_with(TRUSTED) && !who.can(linux::CAP_SYS_ADMIN) {
         return Err(Errno::ENODATA);
     }
     give(&inode.xattr(&name)?, into, size)
@@ -150,7 +150,7 @@ pub fn fgetxattr(fd: Fd, name: Path, into: Address, size: usize) -> Answer {
 
 fn list_xattrs(inode: &dyn Inode, into: Address, size: usize) -> Answer {
     let mut list = Vec::new();
-    let all = task::process().credentials().is_root();
+    let all = task::process().credentials().can(linux::CAP_SYS_ADMIN);
     for name in inode.xattr_names()? {
         if name.starts_with(TRUSTED) && !all {
             continue;

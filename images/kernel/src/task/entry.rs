@@ -7,7 +7,7 @@ use super::accounts::Used;
 use super::{current, exit, out_of_memory, scheduler};
 use crate::arch::Frame;
 use crate::device::platform;
-use crate::errno::{Errno, Result};
+use crate::errno::Result;
 use crate::memory::user::{self, Access};
 use crate::mm::{self, Fault};
 use crate::signal::{self, Info, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
@@ -17,6 +17,9 @@ use crate::syscall;
 pub(crate) fn system_call(number: u64, arguments: &[u64; 6]) {
     platform::count(|counters| counters.syscalls += 1);
     let answer = syscall::dispatch(number, arguments);
+    if !matches!(answer, Some(Err(errno)) if errno.restarts()) {
+        current().resume_at(None);
+    }
     if let Some(answer) = answer {
         let value = answer.unwrap_or_else(|errno| (-i64::from(errno.number())) as u64);
         current().context().with_frame(|frame| frame.rax = value);
@@ -70,13 +73,9 @@ fn back_to_program(from_call: bool) {
 
 /// A wait was broken off for a signal that another thread has taken meanwhile.
 fn restart_if_asked() {
-    let restart = (-i64::from(Errno::RESTART.number())) as u64;
-    current().context().with_frame(|frame| {
-        if frame.rax == restart {
-            frame.rax = frame.number;
-            frame.rip -= 2;
-        }
-    });
+    current()
+        .context()
+        .with_frame(|frame| signal::settle_call(frame, true, None));
 }
 
 const DIVIDE_ERROR: u8 = 0;

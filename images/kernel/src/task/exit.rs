@@ -104,6 +104,7 @@ fn finish(process: &Arc<Process>, status: u32) -> Option<Arc<Space>> {
     *process.life.lock() = Life::Zombie(status);
     // What comes next has a space of its own: until then this one is seen.
     let seen = process.space();
+    process.peak();
     if let Ok(empty) = Space::new() {
         process.set_space(Arc::new(empty));
     }
@@ -132,7 +133,7 @@ fn give_up(parent: &Arc<Process>, child: Arc<Process>, reaper: Option<&Arc<Proce
         }
         (Some(reaper), _) => reaper.children.lock().push(child),
         // Of the kernel, a zombie goes with the last reference.
-        (None, Life::Zombie(_)) => {}
+        (None, Life::Zombie(_)) => child.release(),
         (None, _) => adopt(child),
     }
 }
@@ -145,6 +146,7 @@ fn adopt(child: Arc<Process>) {
 }
 
 fn forget(process: &Arc<Process>) {
+    process.release();
     ORPHANS
         .lock()
         .retain(|orphan| !Arc::ptr_eq(orphan, process));

@@ -22,6 +22,8 @@ const ROBUST_MAX: usize = 2048;
 
 struct Waiter {
     bits: u32,
+    /// The thread, if it waits to own the word.
+    owner: Option<u32>,
     woken: AtomicBool,
     queue: WaitQueue,
 }
@@ -49,22 +51,115 @@ pub fn wait(address: u64, expected: u32, bits: u32, deadline: Option<u64>) -> Re
     if user::load(address)? != expected {
         return Err(Errno::EAGAIN);
     }
-    let waiter = Arc::new(Waiter {
-        bits,
-        woken: AtomicBool::new(false),
-        queue: WaitQueue::new(),
-    });
-    WAITERS.lock().entry(key).or_default().push(waiter.clone());
-    let woken = || waiter.woken.load(Ordering::Relaxed).then_some(());
-    let result = scheduler::wait(&[&waiter.queue], deadline, woken);
-    if result.is_err() {
-        // It may have been moved to another word meanwhile.
-        WAITERS.lock().retain(|_, waiters| {
-            waiters.retain(|other| !Arc::ptr_eq(other, &waiter));
-            !waiters.is_empty()
-        });
+    let waiter = Waiter::new(bits, None);
+    waiter.wait(key, deadline).map_err(|errno| match errno {
+        // The rest of a limited time is waited for only if no handler comes between.
+        Errno::RESTART if deadline.is_some() => Errno::RESTART_UNHANDLED,
+        other => other,
+    })
+}
+
+impl Waiter {
+    fn new(bits: u32, owner: Option<u32>) -> Arc<Self> {
+        Arc::new(Self {
+            bits,
+            owner,
+            woken: AtomicBool::new(false),
+            queue: WaitQueue::new(),
+        })
     }
-    result
+
+    fn wait(self: &Arc<Self>, key: WordKey, deadline: Option<u64>) -> Result<()> {
+        WAITERS.lock().entry(key).or_default().push(self.clone());
+        let woken = || self.woken.load(Ordering::Relaxed).then_some(());
+        let result = scheduler::wait(&[&self.queue], deadline, woken);
+        if result.is_err() {
+            // It may have been moved to another word meanwhile.
+            WAITERS.lock().retain(|_, waiters| {
+                waiters.retain(|other| !Arc::ptr_eq(other, self));
+                !waiters.is_empty()
+            });
+        }
+        result
+    }
+}
+
+/// The first thread that waits to own a word, taken from its queue, and whether others do too.
+fn next_owner(key: &WordKey) -> Option<(Arc<Waiter>, bool)> {
+    let mut all = WAITERS.lock();
+    let waiters = all.get_mut(key)?;
+    let at = waiters.iter().position(|waiter| waiter.owner.is_some())?;
+    let first = waiters.remove(at);
+    let more = waiters.iter().any(|waiter| waiter.owner.is_some());
+    if waiters.is_empty() {
+        all.remove(key);
+    }
+    Some((first, more))
+}
+
+/// Takes ownership of a word that says who owns it (FUTEX_LOCK_PI), waiting unless `only_try`.
+/// Nothing is lent: all threads run alike.
+///
+/// # Errors
+///
+/// EDEADLK if the caller owns it, ESRCH if nobody with the owner's number is there, EAGAIN if it
+/// must not wait, ETIMEDOUT, EFAULT, EINVAL.
+pub fn lock_owned(address: u64, only_try: bool, deadline: Option<u64>) -> Result<()> {
+    let key = key(address)?;
+    let own = current().id();
+    let old = user::with_atomic(address, Access::Write, |word| {
+        let old = word.load(Ordering::SeqCst);
+        if old & linux::FUTEX_TID_MASK == 0 {
+            word.store(old | own, Ordering::SeqCst);
+        }
+        old
+    })?;
+    match old & linux::FUTEX_TID_MASK {
+        0 => return Ok(()),
+        owner if owner == own => return Err(Errno::EDEADLK),
+        owner if process::thread_by_id(owner).is_none() => return Err(Errno::ESRCH),
+        _ if only_try => return Err(Errno::EAGAIN),
+        _ => {}
+    }
+    user::with_atomic(address, Access::Write, |word| {
+        word.fetch_or(linux::FUTEX_WAITERS, Ordering::SeqCst);
+    })?;
+    let waiter = Waiter::new(ANY, Some(own));
+    waiter.wait(key, deadline).map_err(|errno| match errno {
+        Errno::RESTART => Errno::RESTART_ALWAYS,
+        other => other,
+    })
+}
+
+/// Gives up a word that the caller owns (FUTEX_UNLOCK_PI), to the first who waits for it.
+///
+/// # Errors
+///
+/// EPERM if the caller does not own it, EFAULT, EINVAL.
+pub fn unlock_owned(address: u64) -> Result<()> {
+    let key = key(address)?;
+    if user::load(address)? & linux::FUTEX_TID_MASK != current().id() {
+        return Err(Errno::EPERM);
+    }
+    hand_over(address, &key, 0)
+}
+
+/// Makes the first who waits for a word its owner, or leaves it without one.
+fn hand_over(address: u64, key: &WordKey, mark: u32) -> Result<()> {
+    let next = next_owner(key);
+    let value = match &next {
+        Some((waiter, true)) => waiter.owner.unwrap_or(0) | linux::FUTEX_WAITERS,
+        Some((waiter, false)) => waiter.owner.unwrap_or(0),
+        None => 0,
+    };
+    user::with_atomic(address, Access::Write, |word| {
+        word.store(value | mark, Ordering::SeqCst);
+    })?;
+    if let Some((waiter, _)) = next {
+        waiter.woken.store(true, Ordering::Relaxed);
+        waiter.queue.wake_all();
+    }
+    Ok(())
 }
 
 fn wake_key(key: &WordKey, count: u32, bits: u32) -> u32 {
@@ -198,8 +293,18 @@ pub(super) fn end_of_owner(thread: &Arc<Thread>) {
     let Ok(head) = user::read::<robust_list_head>(head_address) else {
         return;
     };
+    // The lowest bit of an entry says that its word lends priority.
     let release = |entry: u64, pending: bool| {
-        let word = entry.wrapping_add_signed(head.futex_offset);
+        let word = (entry & !1).wrapping_add_signed(head.futex_offset);
+        if entry & 1 != 0 {
+            let ours = user::load(word).map(|value| value & linux::FUTEX_TID_MASK);
+            if let (Ok(owner), Ok(key)) = (ours, key(word))
+                && owner == thread.id()
+            {
+                let _ = hand_over(word, &key, linux::FUTEX_OWNER_DIED);
+            }
+            return;
+        }
         let owned = user::with_atomic(word, Access::Write, |value| {
             let old = value.load(Ordering::SeqCst);
             let ours = old & linux::FUTEX_TID_MASK == thread.id();
@@ -220,7 +325,7 @@ pub(super) fn end_of_owner(thread: &Arc<Thread>) {
             break;
         }
         if entry & !1 != pending & !1 {
-            release(entry & !1, false);
+            release(entry, false);
         }
         match user::read::<u64>(entry & !1) {
             Ok(next) => entry = next,
@@ -228,6 +333,6 @@ pub(super) fn end_of_owner(thread: &Arc<Thread>) {
         }
     }
     if pending != 0 {
-        release(pending & !1, true);
+        release(pending, true);
     }
 }

@@ -8,18 +8,19 @@ use core::sync::atomic::{AtomicBool, AtomicI16, AtomicU32, AtomicU64, Ordering};
 use linux_raw_sys::general as linux;
 
 use super::accounts::{Accounts, Used};
-use super::limits::Limits;
+use super::limits::{INFINITY, Limits};
 use super::settings::Settings;
 use super::thread::Thread;
 use super::timer::Timers;
+use super::timer::{Clock, Target, Timer};
 use super::{Credentials, WaitQueue};
 use crate::errno::{Errno, Result};
 use crate::fs::{FdTable, FsContext};
 use crate::memory::frames;
 use crate::mm::Space;
-use crate::signal::{Actions, Pending, SIGCHLD};
+use crate::signal::{self, Actions, Info, Pending, SI_KERNEL, SIGCHLD, SIGKILL, SIGXCPU};
 use crate::sync::Mutex;
-use crate::time;
+use crate::time::{self, SECOND};
 use crate::tty::Terminal;
 
 /// The number of the first program. 1 is nobody: it stands for the kernel, which adopts orphans.
@@ -109,6 +110,10 @@ pub struct Process {
     pub accounts: Accounts,
     /// The same of children that were waited for, and of theirs.
     pub children_accounts: Accounts,
+    /// KiB of memory that it is known to have had at most.
+    pub peak: AtomicU64,
+    /// The most of its children that were waited for.
+    pub children_peak: AtomicU64,
 }
 
 /// A number that no process or thread has.
@@ -189,6 +194,12 @@ pub fn by_id(id: u32) -> Option<Arc<Process>> {
     ALL.lock().get(&id)?.upgrade()
 }
 
+/// The process with this number, or with a thread that has it.
+#[must_use]
+pub fn of_number(id: u32) -> Option<Arc<Process>> {
+    by_id(id).or_else(|| Some(thread_by_id(id)?.process().clone()))
+}
+
 /// The thread with this number, in whatever process.
 #[must_use]
 pub fn thread_by_id(id: u32) -> Option<Arc<Thread>> {
@@ -240,6 +251,8 @@ impl Process {
             started: time::monotonic(),
             accounts: Accounts::default(),
             children_accounts: Accounts::default(),
+            peak: AtomicU64::new(0),
+            children_peak: AtomicU64::new(0),
         };
         Self::register(process)
     }
@@ -287,9 +300,14 @@ impl Process {
             started: time::monotonic(),
             accounts: Accounts::default(),
             children_accounts: Accounts::default(),
+            peak: AtomicU64::new(0),
+            children_peak: AtomicU64::new(0),
         };
         let process = Self::register(process);
         parent.children.lock().push(process.clone());
+        if process.limits.lock().of(linux::RLIMIT_CPU).0 != INFINITY {
+            process.watch_cpu_limit();
+        }
         process
     }
 
@@ -373,6 +391,12 @@ impl Process {
         self.space.lock().clone()
     }
 
+    /// The most memory that it is known to have had, in KiB.
+    pub fn peak(&self) -> u64 {
+        let now = self.space().usage().1 >> 10;
+        self.peak.fetch_max(now, Ordering::Relaxed).max(now)
+    }
+
     /// Gives it other memory (exec). Who waits for it to stop using its parent's is woken.
     pub fn set_space(&self, space: Arc<Space>) {
         let old = core::mem::replace(&mut *self.space.lock(), space);
@@ -429,6 +453,38 @@ impl Process {
         *own = new;
     }
 
+    /// Begins to watch its limit on processor time, as it is now.
+    pub fn watch_cpu_limit(self: &Arc<Self>) {
+        let (soft, hard) = self.limits.lock().of(linux::RLIMIT_CPU);
+        let limit = soft.min(hard);
+        let new = (limit != INFINITY).then(|| {
+            let timer = Timer::new(self, Clock::Cpu, false, Target::CpuLimit);
+            timer.set(Some(limit.saturating_mul(SECOND).max(1)), 0);
+            timer
+        });
+        let old = core::mem::replace(&mut self.timers.lock().cpu_limit, new);
+        if let Some(old) = old {
+            old.set(None, 0);
+        }
+    }
+
+    /// It has run as long as it may: SIGXCPU every second from the soft limit on, SIGKILL at the
+    /// hard one.
+    pub(super) fn enforce_cpu_limit(self: &Arc<Self>) {
+        let ran = self.time() / SECOND;
+        let (soft, hard) = self.limits.lock().of(linux::RLIMIT_CPU);
+        let signal = if ran >= hard { SIGKILL } else { SIGXCPU };
+        // A full queue means that such a signal waits already.
+        let _ = signal::send_to_process(self, Info::new(signal, SI_KERNEL));
+        if signal == SIGXCPU {
+            let next = soft.max(ran).saturating_add(1);
+            self.limits
+                .lock()
+                .set(linux::RLIMIT_CPU as usize, (next, hard));
+            self.watch_cpu_limit();
+        }
+    }
+
     /// What its parent is sent at its end; 0 for nothing.
     pub fn exit_signal(&self) -> u32 {
         self.exit_signal.load(Ordering::Relaxed)
@@ -477,9 +533,23 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Its number leads nowhere any more: it has ended, and was asked how or never will be. Who
+    /// holds a descriptor of it still can ask what it was.
+    pub fn release(&self) {
+        let mut all = ALL.lock();
+        if all
+            .get(&self.id)
+            .is_some_and(|own| core::ptr::eq(own.as_ptr(), self))
+        {
+            all.remove(&self.id);
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
-        ALL.lock().remove(&self.id);
+        self.release();
     }
 }
 

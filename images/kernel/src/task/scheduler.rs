@@ -277,6 +277,7 @@ fn wait_for<T>(
         }
         let thread = current();
         if interruptible && thread.is_interrupted() {
+            thread.resume_at(deadline);
             return Err(Errno::RESTART);
         }
         if deadline.is_some_and(|deadline| deadline <= time::monotonic()) {

@@ -11,6 +11,8 @@ pub struct Settings {
     pub no_new_privileges: bool,
     /// Sent to it when its parent ends (PR_SET_PDEATHSIG); 0 for nothing.
     pub death_signal: u32,
+    /// It may ask for barriers of its own (membarrier(2)).
+    pub expedited_barriers: bool,
     /// As personality(2) has it.
     pub persona: u32,
 }
@@ -22,6 +24,7 @@ impl Default for Settings {
             subreaper: false,
             no_new_privileges: false,
             death_signal: 0,
+            expedited_barriers: false,
             persona: 0,
         }
     }

@@ -60,8 +60,12 @@ pub struct Thread {
     pub clear_at_end: AtomicU64,
     /// The head of the list of robust futexes; 0 for none.
     pub robust_list: AtomicU64,
+    /// The deadline of a call that was interrupted and is made again; 0 for none.
+    resume: AtomicU64,
     /// PR_SET_TIMERSLACK, nanoseconds. It is told, and no timer is late by it.
     pub timer_slack: AtomicU64,
+    /// What it goes back to.
+    pub default_slack: AtomicU64,
     /// When it began to run, monotonic ns.
     running_since: AtomicU64,
     accounts: Accounts,
@@ -86,7 +90,9 @@ impl Thread {
             signals: Mutex::new(Signals::default()),
             clear_at_end: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            resume: AtomicU64::new(0),
             timer_slack: AtomicU64::new(Self::SLACK),
+            default_slack: AtomicU64::new(Self::SLACK),
             running_since: AtomicU64::new(time::monotonic()),
             accounts: Accounts::default(),
         })
@@ -140,6 +146,16 @@ impl Thread {
 
     pub(super) fn set_interruptible(&self, interruptible: bool) {
         self.interruptible.store(interruptible, Ordering::Relaxed);
+    }
+
+    /// Notes when a call that is broken off now would have come to its end, or that none was.
+    pub fn resume_at(&self, deadline: Option<u64>) {
+        self.resume.store(deadline.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The deadline that a call has had before it was broken off, if it is made again.
+    pub fn resumed(&self) -> Option<u64> {
+        Some(self.resume.swap(0, Ordering::Relaxed)).filter(|deadline| *deadline != 0)
     }
 
     /// Wakes the thread if it waits for something that a signal may interrupt.

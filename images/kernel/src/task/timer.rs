@@ -30,12 +30,17 @@ pub enum Target {
     Process(Info),
     /// One thread, with this signal.
     Thread(Info, Weak<Thread>),
+    /// The process, about its limit on processor time.
+    CpuLimit,
 }
 
 struct State {
     /// When it expires next, in its clock's nanoseconds.
     deadline: Option<u64>,
     interval: u64,
+    /// Expiries since its signal was sent, which waits to be taken.
+    waiting: u32,
+    /// Expiries before its last signal was taken.
     overrun: u32,
 }
 
@@ -100,6 +105,7 @@ impl Timer {
         let state = Mutex::new(State {
             deadline: None,
             interval: 0,
+            waiting: 0,
             overrun: 0,
         });
         Arc::new(Self {
@@ -139,7 +145,14 @@ impl Timer {
         (left, state.interval)
     }
 
-    /// How often it expired without its signal being taken.
+    /// Its signal is taken: tells how often it expired meanwhile.
+    pub fn taken(&self) -> u32 {
+        let mut state = self.state.lock();
+        state.overrun = core::mem::take(&mut state.waiting);
+        state.overrun
+    }
+
+    /// How often it expired before its last signal was taken.
     #[must_use]
     pub fn overrun(&self) -> u32 {
         self.state.lock().overrun
@@ -150,7 +163,7 @@ impl Timer {
         let old = {
             let mut state = self.state.lock();
             state.interval = interval;
-            state.overrun = 0;
+            (state.waiting, state.overrun) = (0, 0);
             core::mem::replace(&mut state.deadline, deadline)
         };
         let mut set = SET.lock();
@@ -164,14 +177,15 @@ impl Timer {
 
     fn fire(self: &Arc<Self>) {
         let now = self.now();
-        let again = {
+        let (again, missed) = {
             let mut state = self.state.lock();
             let expired = state.deadline.take().unwrap_or(now);
-            (state.interval > 0).then(|| {
-                let missed = now.saturating_sub(expired) / state.interval;
-                state.overrun = missed.try_into().unwrap_or(u32::MAX);
-                expired.saturating_add((missed + 1).saturating_mul(state.interval))
-            })
+            let missed = now
+                .saturating_sub(expired)
+                .checked_div(state.interval)
+                .unwrap_or(0);
+            let next = expired.saturating_add((missed + 1).saturating_mul(state.interval));
+            ((state.interval > 0).then_some(next), missed)
         };
         let Some(process) = self.process.upgrade() else {
             return;
@@ -181,6 +195,23 @@ impl Timer {
             SET.lock()
                 .insert((self.clock, deadline, self.number), self.clone());
         }
+        let waits = match &self.target {
+            Target::Process(info) => process.pending.lock().has_timer(info),
+            Target::Thread(info, thread) => thread
+                .upgrade()
+                .is_some_and(|thread| thread.signals.lock().pending.has_timer(info)),
+            Target::Nobody | Target::CpuLimit => false,
+        };
+        {
+            let missed = u32::try_from(missed).unwrap_or(u32::MAX);
+            let mut state = self.state.lock();
+            // As DELAYTIMER_MAX of Linux.
+            let before = if waits { state.waiting + 1 } else { 0 };
+            state.waiting = before.saturating_add(missed).min(i32::MAX as u32 - 1);
+        }
+        if waits {
+            return;
+        }
         // A full queue means that such a signal waits already.
         let _ = match &self.target {
             Target::Nobody => Ok(()),
@@ -189,6 +220,10 @@ impl Timer {
                 Some(thread) => signal::send_to_thread(&thread, *info),
                 None => Ok(()),
             },
+            Target::CpuLimit => {
+                process.enforce_cpu_limit();
+                Ok(())
+            }
         };
     }
 }
@@ -198,6 +233,8 @@ impl Timer {
 pub struct Timers {
     /// ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF, made when they are first set.
     pub interval: [Option<Arc<Timer>>; 3],
+    /// That of RLIMIT_CPU, while there is a limit.
+    pub cpu_limit: Option<Arc<Timer>>,
     /// Those of timer_create, by number.
     pub created: BTreeMap<u32, Arc<Timer>>,
 }
@@ -213,7 +250,8 @@ impl Timers {
     /// Unsets and forgets everything: what the end of a process does.
     pub fn forget_all(&mut self) {
         self.forget_created();
-        for timer in self.interval.iter_mut().filter_map(Option::take) {
+        let own = self.interval.iter_mut().chain([&mut self.cpu_limit]);
+        for timer in own.filter_map(Option::take) {
             timer.set(None, 0);
         }
     }

@@ -40,7 +40,6 @@ static void errors(void) {
     call(capget, "own", &header, data);
     header.pid = getpid();
     call(capget, "own by number", &header, data);
-    header.pid = getppid();
     call(capget, "the parent's", &header, data);
     header.version = _LINUX_CAPABILITY_VERSION_1, header.pid = 0;
     call(capget, "first version", &header, data);

@@ -38,7 +38,8 @@ impl Subject {
     /// The process, if the caller may see what is its own business: root, and its user.
     pub(super) fn private(&self) -> Result<Arc<Process>> {
         let process = self.process()?;
-        let (caller, target) = (task::process().credentials(), process.credentials());
+        let own = task::process();
+        let (caller, target) = (own.credentials(), process.credentials());
         let users = [target.uid, target.euid, target.suid];
         let groups = [target.gid, target.egid, target.sgid];
         let same =

@@ -42,7 +42,11 @@ impl Node {
             self.kind == Kind::Regular && permission::lent(state.permissions) != 0
         });
         // Whoever changes a program must not have its owner's rights by that.
-        if lends && !task::process().credentials().is_root() {
+        if lends
+            && !task::process()
+                .credentials()
+                .can(linux_raw_sys::general::CAP_FSETID)
+        {
             self.update(|state| state.permissions &= !permission::lent(state.permissions));
         }
     }
