@@ -28,6 +28,10 @@ oracle! {
         tmpfile xattr;
     memory: advice brk mmap mremap sharing;
     terminals: jobs line reading sessions settings;
+    process: capability credentials exec fork group limits orphan pidfd prctl wait;
+    signal: action default fault kill registers restart stack wait;
+    time: clocks sleep timerfd timers;
+    thread: futex life pi shared;
 }
 
 /// Calls that have fewer than two errors to show, with how many they have.

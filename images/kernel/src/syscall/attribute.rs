@@ -372,7 +372,7 @@ pub fn truncate(path: Path, size: i64) -> Answer {
     permission::check(&location.inode.stat(), permission::WRITE, &who)?;
     // A file that keeps its size keeps its times, unlike with ftruncate(2).
     let stat = location.inode.stat();
-    if size > stat.size.max(0) as u64 {
+    if size > stat.size {
         fs::limit::check_size(size)?;
     }
     if stat.kind() != Kind::Regular || stat.size != size {

@@ -24,7 +24,7 @@ const PATH_MAX: usize = 4095;
 const EMPTY_PATH: u32 = linux::AT_EMPTY_PATH;
 
 /// Reads a list of strings, as many as there is room for: their bytes and a pointer to each.
-fn strings(list: Address, room: &mut u64) -> Result<Vec<Vec<u8>>> {
+fn strings(list: Address, room: &mut u64) -> Result<Strings> {
     let mut result = Vec::new();
     if list.is_null() {
         return Ok(result);
@@ -44,8 +44,10 @@ fn strings(list: Address, room: &mut u64) -> Result<Vec<Vec<u8>>> {
     }
 }
 
+type Strings = Vec<Vec<u8>>;
+
 /// Arguments and environment.
-fn both(arguments: Address, environment: Address) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>)> {
+fn both(arguments: Address, environment: Address) -> Result<(Strings, Strings)> {
     let limit = task::process().limits.lock().stack() / 4;
     let mut room = limit.clamp(*ROOM.start(), *ROOM.end());
     Ok((

@@ -57,8 +57,8 @@ pub fn futex(
         linux::FUTEX_WAKE => Ok(futex::wake(address.0, value, futex::ANY)?.into()),
         linux::FUTEX_WAKE_BITSET => Ok(futex::wake(address.0, value, third)?.into()),
         linux::FUTEX_REQUEUE => {
-            let (woken, _) = futex::requeue(address.0, value, second.0, number, None)?;
-            Ok(woken.into())
+            let (woken, moved) = futex::requeue(address.0, value, second.0, number, None)?;
+            Ok((woken + moved).into())
         }
         linux::FUTEX_CMP_REQUEUE => {
             let expected = Some(third);

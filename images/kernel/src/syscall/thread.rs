@@ -88,7 +88,7 @@ pub fn clone3(arguments: Address, size: usize) -> Answer {
     {
         return Err(Errno::EINVAL);
     }
-    if given.flags & u64::from(linux::CLONE_INTO_CGROUP) != 0 {
+    if given.flags & linux::CLONE_INTO_CGROUP != 0 {
         // There are no control groups, so no descriptor of one.
         return Err(Errno::EBADF);
     }

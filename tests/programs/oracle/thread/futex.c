@@ -26,10 +26,10 @@ static void *wait_on(void *argument) {
     return NULL;
 }
 
-/* Whether a thread or process sleeps, as /proc says. */
-static int sleeps(pid_t number) {
+/* Whether a thread of a process sleeps, as /proc says. */
+static int sleeps(pid_t process, pid_t number) {
     char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/stat", number);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", process, number);
     int fd = open(path, O_RDONLY);
     ssize_t len = read(fd, text, sizeof text - 1);
     close(fd);
@@ -43,7 +43,7 @@ static void start(pthread_t *threads, struct waiter *waiters, int count) {
     for (int at = 0; at < count; at++) {
         waiters[at].thread = 0;
         pthread_create(&threads[at], NULL, wait_on, &waiters[at]);
-        while (!waiters[at].thread || !sleeps(waiters[at].thread))
+        while (!waiters[at].thread || !sleeps(getpid(), waiters[at].thread))
             usleep(1000);
     }
 }
@@ -155,7 +155,7 @@ static void shared(void) {
             call(futex, "WAIT shared", own, FUTEX_WAIT, 0, NULL, NULL, 0);
             _exit(*own);
         }
-        while (!sleeps(child))
+        while (!sleeps(child, child))
             usleep(1000);
         *words[at] = 9;
         int woken = syscall(SYS_futex, words[at], FUTEX_WAKE, 1, NULL, NULL, 0);

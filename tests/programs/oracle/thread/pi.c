@@ -9,16 +9,17 @@
 static int word;
 
 static void *locks(void *argument) {
-    *(long *)argument = syscall(SYS_futex, &word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
-    printf("got it, owner %d\n", (word & FUTEX_TID_MASK) == gettid());
-    tell("futex", "UNLOCK_PI by the second owner", syscall(SYS_futex, &word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0));
+    long *answers = argument;
+    answers[0] = syscall(SYS_futex, &word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
+    answers[1] = (word & FUTEX_TID_MASK) == gettid();
+    answers[2] = syscall(SYS_futex, &word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     return NULL;
 }
 
 static void lending(void) {
     struct timespec past = {1, 0};
     pthread_t thread;
-    long answer;
+    long answers[3];
     call(futex, "LOCK_PI", &word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     printf("owner %d\n", word == gettid());
     call(futex, "LOCK_PI again", &word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
@@ -27,12 +28,12 @@ static void lending(void) {
     printf("free %d\n", word == 0);
     call(futex, "UNLOCK_PI of another's", &word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     call(futex, "TRYLOCK_PI", &word, FUTEX_TRYLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
-    pthread_create(&thread, NULL, locks, &answer);
+    pthread_create(&thread, NULL, locks, answers);
     while (!(*(volatile int *)&word & FUTEX_WAITERS))
         usleep(1000);
     call(futex, "UNLOCK_PI with a waiter", &word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     pthread_join(thread, NULL);
-    printf("second owner: %ld, free %d\n", answer, word == 0);
+    printf("second owner: %ld, owns it %ld, gives it up %ld, free %d\n", answers[0], answers[1], answers[2], word == 0);
     word = 4194303;
     call(futex, "LOCK_PI of an owner that is not there", &word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     word = getppid();
