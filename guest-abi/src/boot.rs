@@ -83,6 +83,8 @@ pub mod flags {
     /// session. The stream of standard input brings what is typed, the channel of standard output
     /// takes what is shown.
     pub const TERMINAL: u32 = 2;
+    /// Report each program that a fault ends, at length, on the log channel.
+    pub const CRASH_REPORTS: u32 = 4;
 }
 
 const _: () = {

@@ -79,6 +79,41 @@ fn a_fault_is_told_in_a_line_of_its_own() {
 }
 
 #[test]
+fn a_crash_report_says_where_a_program_stood() {
+    let told = [
+        "crash: process 2 (end, /dynamic/end), thread 2 (end)\n  signal 11, code 1, address 0x",
+        "   rax ",
+        "  mappings near the instruction, 0x",
+        " r-xp /dynamic/end <\n",
+        "  mappings near the stack pointer, 0x",
+        " rw-p [stack] <\n",
+        "  stack\n    ",
+    ];
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display().to_string();
+    let plain = end("null").guest();
+    for to in ["-", &path] {
+        let guest = end("null").options(["--crash-report", to]).guest();
+        assert_eq!(guest.code, plain.code);
+        let report = match to {
+            "-" => guest.err(),
+            _ => {
+                assert_eq!(guest.err(), plain.err());
+                std::fs::read_to_string(file.path()).unwrap()
+            }
+        };
+        for part in told {
+            assert!(report.contains(part), "{part:?} is missing:\n{report}");
+        }
+    }
+    let whole = end("exit")
+        .arg("3")
+        .options(["--crash-report", "-"])
+        .guest();
+    assert_eq!((whole.code, whole.err().contains("crash:")), (3, false));
+}
+
+#[test]
 fn a_program_that_does_not_end_is_stopped_in_time() {
     for how in ["spin", "sleep"] {
         let guest = end(how).options(["--timeout", "2s"]).guest();

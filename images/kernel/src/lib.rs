@@ -53,6 +53,7 @@ pub(crate) fn main(boot: &BootInfo) -> ! {
     exec::init(boot.features);
     random::init(&boot.seed);
     syscall::trace::init(boot.flags & flags::TRACE != 0);
+    task::crash::init(boot.flags & flags::CRASH_REPORTS != 0);
     let terminal = (boot.flags & flags::TERMINAL != 0).then_some(boot.window);
     task::start::first_program(memory::init_block(boot), terminal)
 }

@@ -117,6 +117,10 @@ pub(crate) struct RunArguments {
     /// Show each system call with its arguments and result on standard error
     #[arg(long)]
     pub(crate) trace: bool,
+    /// When a fault ends a program, write its registers, mappings and stack to this file (`-`:
+    /// standard error); the kernel's log and --trace go there too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) crash_report: Option<PathBuf>,
     /// Show boot phases, exits, page faults and memory on standard error at the end
     #[arg(long)]
     pub(crate) stats: bool,

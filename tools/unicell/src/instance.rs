@@ -62,6 +62,8 @@ pub(crate) struct Start<'a> {
     pub(crate) init: Vec<u8>,
     pub(crate) flags: u32,
     pub(crate) terminal: Option<Terminal>,
+    /// Where the kernel's log goes.
+    pub(crate) log: OwnedFd,
     pub(crate) timeout: Option<Duration>,
     /// Where the timeline begins, nanoseconds of the monotonic clock.
     pub(crate) since: u64,
@@ -97,7 +99,7 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
         stdin: own(stdin)?,
         stdout: own(io::stdout().as_fd().try_clone_to_owned())?,
         stderr: own(io::stderr().as_fd().try_clone_to_owned())?,
-        log: own(io::stderr().as_fd().try_clone_to_owned())?,
+        log: start.log,
         limits: Limits::default(),
     };
     let Waiting { node, mut child } = process;

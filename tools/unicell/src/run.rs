@@ -1,6 +1,8 @@
 //! `unicell run`.
 
 use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -33,7 +35,8 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         memory: memory(&manifest)?,
         init: init_block(&manifest, terminal),
         terminal,
-        flags: if arguments.trace { flags::TRACE } else { 0 },
+        flags: boot_flags(arguments),
+        log: log(arguments.crash_report.as_deref())?,
         timeout: arguments.timeout,
         since,
     };
@@ -42,6 +45,34 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         stats::show(&outcome.stats);
     }
     instance::exit_code(&outcome)
+}
+
+fn boot_flags(arguments: &RunArguments) -> u32 {
+    let mut wanted = 0;
+    if arguments.trace {
+        wanted |= flags::TRACE;
+    }
+    if arguments.crash_report.is_some() {
+        wanted |= flags::CRASH_REPORTS;
+    }
+    wanted
+}
+
+/// Where the kernel's log goes: to standard error, or to the file of `--crash-report`.
+fn log(report: Option<&Path>) -> Result<OwnedFd> {
+    match report {
+        Some(path) if path != Path::new("-") => {
+            let file = File::create(path);
+            let file = file.map_err(|error| {
+                Failure::failed(format!("{} cannot be written: {error}", path.display()))
+            })?;
+            Ok(file.into())
+        }
+        _ => io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(Failure::internal),
+    }
 }
 
 /// A package as it is; anything else is packed first, into a file that nobody sees.

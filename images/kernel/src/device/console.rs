@@ -152,10 +152,20 @@ pub fn log(line: fmt::Arguments<'_>) {
 
 /// A line for the trace. Waits for room, so that no line is lost.
 pub fn trace(line: fmt::Arguments<'_>) {
+    wait_for_room();
+    send_line(channel::TRACE, line);
+}
+
+/// A line of a report, for the log. Waits for room, so that no line is lost.
+pub fn report(line: fmt::Arguments<'_>) {
+    wait_for_room();
+    send_line(channel::LOG, line);
+}
+
+fn wait_for_room() {
     while !has_room() {
         crate::task::wait_for_device();
     }
-    send_line(channel::TRACE, line);
 }
 
 fn send_line(channel: u32, line: fmt::Arguments<'_>) {

@@ -178,7 +178,8 @@ pub fn raise_fault(info: Info, describe: impl FnOnce() -> String) {
         blocked || matches!(action.handler, DEFAULT | IGNORE)
     };
     if unheard {
-        *LAST_FAULT.lock() = Some((process.id(), describe()));
+        let text = describe();
+        *LAST_FAULT.lock() = Some((process.id(), text));
     }
     thread.signals.lock().pending.add(info);
 }

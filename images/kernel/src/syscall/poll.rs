@@ -62,7 +62,9 @@ fn poll_until(list: Address, count: u32, deadline: Option<u64>) -> Answer {
     }
     let mut asked: Vec<pollfd> = user::read_many(list.0, count as usize)?;
     let table = process.files();
-    let files: Vec<_> = asked.iter().map(|asked| table.get(asked.fd).ok()).collect();
+    let usable = |file: &Arc<OpenFile>| !file.is_path();
+    let open = |asked: &pollfd| table.get(asked.fd).ok().filter(usable);
+    let files: Vec<_> = asked.iter().map(open).collect();
     let ready = readiness::wait(&watched(&files), None, deadline, || {
         Some(look(&mut asked, &files)).filter(|count| *count > 0)
     })?;
@@ -243,7 +245,21 @@ pub fn epoll_ctl(set: Fd, operation: u32, fd: Fd, event: Address) -> Answer {
     if Arc::ptr_eq(&set, &file) {
         return Err(Errno::EINVAL);
     }
+    /// What may be asked for beside EPOLLEXCLUSIVE.
+    const WITH_EXCLUSIVE: u32 = linux::EPOLLIN
+        | linux::EPOLLOUT
+        | linux::EPOLLERR
+        | linux::EPOLLHUP
+        | linux::EPOLLWAKEUP
+        | linux::EPOLLET
+        | linux::EPOLLEXCLUSIVE;
     let epoll = set.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
+    if let Some(event) = event
+        && event.events & linux::EPOLLEXCLUSIVE != 0
+        && (event.events & !WITH_EXCLUSIVE != 0 || file.downcast::<Epoll>().is_some())
+    {
+        return Err(Errno::EINVAL);
+    }
     match (operation, event) {
         (linux::EPOLL_CTL_ADD, Some(event)) => epoll.add(fd.0, &file, event.events, event.data)?,
         (linux::EPOLL_CTL_MOD, Some(event)) if event.events & linux::EPOLLEXCLUSIVE == 0 => {

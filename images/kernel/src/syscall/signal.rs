@@ -110,8 +110,8 @@ pub fn rt_sigpending(into: Address, size: usize) -> Answer {
 /// rt_sigreturn(2).
 pub fn rt_sigreturn() -> Answer {
     if signal::return_from_handler().is_err() {
-        let text = || alloc::string::String::from("a signal frame that cannot be restored");
-        signal::raise_fault(Info::new(signal::SIGSEGV, 0x80), text);
+        let info = Info::new(signal::SIGSEGV, 0x80);
+        signal::raise_fault(info, || task::crash::describe(None, &info));
     }
     Ok(0)
 }

@@ -1,15 +1,12 @@
 //! From the program into the kernel: calls, faults, preemption; and what is done on the way back.
 
-use alloc::string::String;
-use core::fmt::Write;
-
 use super::accounts::Used;
-use super::{current, exit, out_of_memory, scheduler};
+use super::{crash, current, exit, out_of_memory, scheduler};
 use crate::arch::Frame;
 use crate::device::platform;
 use crate::errno::Result;
 use crate::memory::user::{self, Access};
-use crate::mm::{self, Fault};
+use crate::mm::Fault;
 use crate::signal::{self, Info, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use crate::syscall;
 
@@ -47,7 +44,7 @@ pub(crate) fn exception(vector: u8, error: u64, address: u64) {
         _ => Some(fault_info(vector, error)),
     };
     if let Some(info) = info {
-        signal::raise_fault(info, || describe(vector, &info));
+        signal::raise_fault(info, || crash::describe(Some(vector), &info));
     }
     back_to_program(false);
 }
@@ -151,53 +148,4 @@ fn floating_point_code(vector: u8) -> i32 {
         _ if raised & 0x20 != 0 => 6,
         _ => 0,
     }
-}
-
-/// What the crash report says of a program's fault.
-fn describe(vector: u8, info: &Info) -> String {
-    let thread = current();
-    let frame = thread.context().frame();
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "exception {vector} at {:#x}, address {:#x}",
-        frame.rip,
-        info.address()
-    );
-    let registers = [
-        ("rax", frame.rax),
-        ("rbx", frame.rbx),
-        ("rcx", frame.rcx),
-        ("rdx", frame.rdx),
-        ("rsi", frame.rsi),
-        ("rdi", frame.rdi),
-        ("rbp", frame.rbp),
-        ("rsp", frame.rsp),
-        ("r8", frame.r8),
-        ("r9", frame.r9),
-        ("r10", frame.r10),
-        ("r11", frame.r11),
-        ("r12", frame.r12),
-        ("r13", frame.r13),
-        ("r14", frame.r14),
-        ("r15", frame.r15),
-        ("rflags", frame.rflags),
-    ];
-    for (at, (name, value)) in registers.iter().enumerate() {
-        let end = if at % 4 == 3 { "\n" } else { " " };
-        let _ = write!(text, "{name:>6} {value:016x}{end}");
-    }
-    let areas = thread.process().space().areas();
-    if let Some(area) = areas
-        .iter()
-        .find(|area| (area.start..area.end).contains(&frame.rip))
-    {
-        let name = match &area.backing {
-            mm::Backing::Object(object, _) => String::from_utf8_lossy(&object.name()).into_owned(),
-            mm::Backing::Anonymous => String::from(area.label),
-        };
-        let _ = write!(text, "\n    in {name} + {:#x}", frame.rip - area.start);
-    }
-    text
 }

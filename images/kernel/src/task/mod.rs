@@ -1,6 +1,7 @@
 //! Threads and processes: their life, who runs, who waits for what.
 
 pub mod accounts;
+pub mod crash;
 #[cfg(feature = "image")]
 pub mod entry;
 pub mod exit;

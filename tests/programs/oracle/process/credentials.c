@@ -39,8 +39,10 @@ static void unprivileged(void) {
     SET(setgid, "real", 10);
     SET(setgid, "saved", 30);
     SET(setregid, "another", 99, -1);
+    SET(setregid, "another effective", -1, 99);
     SET(setregid, "swap", 30, 10);
     SET(setresgid, "another", 10, 10, 7);
+    SET(setresgid, "another real", 7, -1, -1);
     SET(setresgid, "keep all", -1, -1, -1);
     gid_t group = 5;
     call(setgroups, "as nobody", 1, &group);

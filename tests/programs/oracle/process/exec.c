@@ -173,6 +173,8 @@ static void at(void) {
         } \
         int status; \
         waitpid(child, &status, 0); \
+        if (WEXITSTATUS(status) == 3) \
+            tell_made("execveat", what, 0); \
         ended(what, status); \
     } while (0)
     AT("relative", tmp, "self", arguments, environment, 0);

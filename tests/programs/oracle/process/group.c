@@ -19,6 +19,7 @@ static void errors(void) {
     tell("getpgid", "missing", getpgid(4194303));
     tell("getsid", "-1", getsid(-1));
     tell("getsid", "missing", getsid(4194303));
+    tell_made("getsid", "own", getsid(0));
     tell("setpgid", "group -1", setpgid(0, -1));
     tell("setpgid", "process -1", setpgid(-1, 0));
     tell("setpgid", "missing process", setpgid(4194303, 0));
@@ -51,6 +52,7 @@ static void sessions(void) {
     pid_t child = fork();
     if (child == 0) {
         pid_t session = setsid();
+        tell_made("setsid", "it", session);
         printf("setsid %d, getsid %d, group %d\n", session == getpid(), getsid(0) == getpid(),
                getpgrp() == getpid());
         tell("setsid", "again", setsid());
