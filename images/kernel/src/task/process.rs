@@ -157,13 +157,11 @@ pub fn new_number() -> Result<u32> {
 /// one more. Root's own user has none, and whoever may lift limits.
 pub fn may_have_more(process: &Process) -> bool {
     let who = process.credentials();
-    let (limit, _) = process.limits.lock().of(linux::RLIMIT_NPROC);
+    let limit = process.limits.lock().processes();
     if who.uid == 0 || who.can(linux::CAP_SYS_RESOURCE) || who.can(linux::CAP_SYS_ADMIN) {
         return true;
     }
-    let own = |other: &Arc<Process>| other.credentials.lock().uid == who.uid;
-    let threads = |other: Arc<Process>| other.threads.lock().len().max(1) as u64;
-    all().into_iter().filter(own).map(threads).sum::<u64>() < limit
+    count_of_user(who.uid) < limit
 }
 
 static WRAPPED: AtomicU32 = AtomicU32::new(0);
