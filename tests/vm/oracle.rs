@@ -45,6 +45,7 @@ const FEW_ERRORS: &[(&str, usize)] = &[
     ("exit", 0),
     ("exit_group", 0),
     ("fork", 1),
+    ("vhangup", 1),
     ("getegid", 0),
     ("geteuid", 0),
     ("getgid", 0),

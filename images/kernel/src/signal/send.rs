@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use linux_raw_sys::general::RLIMIT_SIGPENDING;
 
-use super::info::{Info, SI_KERNEL, SI_USER};
+use super::info::{Info, SI_USER};
 use super::{
     DEFAULT, DefaultAction, IGNORE, REAL_TIME, SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTSTP,
     SIGTTIN, SIGTTOU, Set, default_of,

@@ -68,7 +68,7 @@ pub fn setsid() -> Answer {
 /// vhangup(2): everybody loses the terminal of the caller.
 pub fn vhangup() -> Answer {
     let process = task::process();
-    if !process.credentials().is_root() {
+    if !process.credentials().can(linux::CAP_SYS_TTY_CONFIG) {
         return Err(Errno::EPERM);
     }
     let terminal = process.terminal.lock().clone();

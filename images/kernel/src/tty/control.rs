@@ -122,7 +122,7 @@ fn of_either(terminal: &Arc<Terminal>, command: u32, argument: u64) -> Result<u6
             _ => Err(Errno::EINVAL),
         },
         ioctl::TIOCVHANGUP => {
-            if !task::process().credentials().is_root() {
+            if !task::process().credentials().can(linux::CAP_SYS_ADMIN) {
                 return Err(Errno::EPERM);
             }
             terminal.hang_up();
@@ -251,7 +251,7 @@ fn take_terminal(terminal: &Arc<Terminal>, steal: u64) -> Result<u64> {
         return Err(Errno::EPERM);
     }
     if let Some(session) = session {
-        if steal != 1 || !process.credentials().is_root() {
+        if steal != 1 || !process.credentials().can(linux::CAP_SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
         job::forget(session);

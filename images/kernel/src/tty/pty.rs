@@ -64,7 +64,7 @@ impl Slave {
             if line.locked {
                 return Err(Errno::EIO);
             }
-            if line.exclusive && !task::process().credentials().is_root() {
+            if line.exclusive && !task::process().credentials().can(linux::CAP_SYS_ADMIN) {
                 return Err(Errno::EBUSY);
             }
         }

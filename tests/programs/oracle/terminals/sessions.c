@@ -194,12 +194,17 @@ static void gives_up(void) {
 
 static void hangs_up(void) {
     watch();
-    must(syscall(SYS_vhangup));
+    call(vhangup, "the leader");
     is_told("the leader");
     struct termios t;
     answers("the old descriptor", tcgetattr(slave, &t));
     int again = open(ptsname(master), O_RDWR | O_NOCTTY);
     answers("opened again", tcgetattr(again, &t));
+}
+
+static void no_right(void) {
+    must(setuid(65534));
+    call(vhangup, "a user");
 }
 
 static void resized(void) {
@@ -257,6 +262,7 @@ int main(void) {
     leads("stolen", stolen);
     leads("resized", resized);
     leads("in /proc", in_proc);
+    in_child("a user hangs up", no_right);
     told("the leader ends", ends, 0);
     told("the leader ends, another group in the foreground", ends, 1);
     told("the leader gives the terminal up", gives_up, 1);
