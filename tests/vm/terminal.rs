@@ -41,12 +41,28 @@ fn bash_with_job_control_and_another_size() {
     session.type_in("jobs\r");
     session.expect("Running");
     session.expect("bash> ");
+    session.type_in("kill %1; wait %1; echo st\"\"atus $?\r");
+    session.expect("status 143\r\n");
+    session.expect("bash> ");
+
+    // A command says that it has started before anything is typed for it: until then the terminal
+    // is set as bash's editor has it. And that it answers shows that it is in the foreground: bash
+    // names a job before it hands the terminal over.
+    session.type_in("bash -c 'echo st\"\"arted; exec cat'\r");
+    session.expect("started\r\n");
+    session.type_in("before\r");
+    session.expect("before\r\nbefore\r\n");
+    session.type_in("\x1a");
+    session.expect("Stopped");
+    session.expect("bash> ");
     session.type_in("fg\r");
-    session.expect("sleep 1000'\r\n");
+    session.expect("exec cat'\r\n");
+    session.type_in("after\r");
+    session.expect("after\r\nafter\r\n");
     session.type_in("\x03");
     session.expect("bash> ");
 
-    // A key that edits the line, and one that searches what was typed before.
+    // A key that edits the line.
     session.type_in("echo wrong\x17ri\"\"ght\r");
     session.expect("\rright\r\n");
     session.expect("bash> ");
@@ -56,8 +72,8 @@ fn bash_with_job_control_and_another_size() {
     session.expect("\r40 132\r\n");
     session.expect("bash> ");
 
-    session.type_in("cat\r");
-    session.expect("cat\r\n");
+    session.type_in("bash -c 'echo st\"\"arted; exec cat'\r");
+    session.expect("started\r\n");
     session.type_in("a line\r");
     session.expect("a line\r\na line\r\n");
     session.type_in("\x04");
