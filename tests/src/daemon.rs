@@ -136,6 +136,29 @@ impl Node {
         }
     }
 
+    /// Waits until something has happened to an instance: the name of an event.
+    ///
+    /// # Panics
+    ///
+    /// When the node ends before.
+    pub fn wait_for(&self, event: &str, instance: &str) {
+        let mut command = self.command(["events", "--follow", "--json"]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unicell starts");
+        let stdout = child.stdout.take().expect("stdout is a pipe");
+        let seen = BufReader::new(stdout).lines().any(|line| {
+            let line = line.expect("events are text");
+            let value: Value = serde_json::from_str(&line).expect("an event is JSON");
+            value["event"] == event && value["instance"] == instance
+        });
+        // It may have ended with the node.
+        let _ = child.kill();
+        child.wait().expect("a child can be waited for");
+        assert!(seen, "{instance} never told of {event}");
+    }
+
     /// What an instance has printed when it has ended; waits for that.
     pub fn output(&self, instance: &str) -> Outcome {
         self.try_run(["logs", "--follow", instance])

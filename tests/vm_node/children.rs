@@ -22,9 +22,10 @@ fn import(node: &Node, mebibytes: u32) {
 fn a_parent_sends_much_through_three_children_and_ends() {
     let node = Node::start();
     import(&node, scale(100, 2));
-    node.run(["start", "parent", "--name", "boss"]);
+    let boss = node.run(["start", "parent", "--name", "boss"]);
     let said = node.output("boss");
     assert!(said.out().ends_with("right answers: 3\n"), "{said}");
+    node.wait_for("ended", boss.trim());
     // Streams between instances do not pass through the node, and nobody outlives a parent.
     for instance in node.instances() {
         assert_eq!(instance["state"], "ended", "{instance}");

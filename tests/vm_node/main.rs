@@ -1,6 +1,9 @@
 //! A node from end to end: services imported, started, reached, stopped; what
 //! is left of them, and of the node itself.
 
+// All of it is tests: what cannot be done fails them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod children;
 mod life;
 mod slots;

@@ -48,6 +48,10 @@ fn yes() -> bool {
     true
 }
 
+/// Processors that are given out for each that there is: a share bounds an instance and keeps
+/// nothing from the others, and most instances wait most of the time.
+const SHARES_EACH: u32 = 64;
+
 impl File {
     /// Reads it; without a path, nothing is set.
     pub(super) fn read(path: Option<&Path>) -> Result<Self> {
@@ -62,7 +66,7 @@ impl File {
     }
 
     /// What all instances together may use: what is said, else three quarters of the host's memory,
-    /// all of its processors, and half of what is free on the disk of the state.
+    /// many times its processors, and half of what is free on the disk of the state.
     pub(super) fn capacity(&self, state: &Path) -> Result<Limits> {
         let size = |text: &Option<String>, what| {
             let size = text.as_deref().map(parse_memory).transpose();
@@ -90,9 +94,10 @@ impl File {
                     "capacity.cpus: {cpus} is no number of CPUs"
                 )));
             }
-            None => std::thread::available_parallelism().map_or(1000, |cpus| {
-                cpus.get().try_into().unwrap_or(u32::MAX / 1000) * 1000
-            }),
+            None => {
+                let processors = std::thread::available_parallelism().map_or(1, usize::from);
+                SHARES_EACH * 1000 * u32::try_from(processors.min(1024)).unwrap_or(1024)
+            }
         };
         Ok(Limits {
             memory,
