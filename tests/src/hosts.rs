@@ -48,6 +48,16 @@ pub fn scale<T>(local: T, svm: T) -> T {
     }
 }
 
+/// Whether a test would take too long in emulation: then it says so, and the caller returns. Only
+/// for large programs that show nothing of the VMM which smaller ones do not show.
+pub fn too_long_here() -> bool {
+    let emulated = Host::current() == Host::Svm;
+    if emulated {
+        skip("too long in emulation");
+    }
+    emulated
+}
+
 /// Says that the calling test cannot run here; the caller returns after it.
 /// The runner lists the reason and counts the test as skipped, not as passed.
 pub fn skip(reason: &str) {

@@ -1,11 +1,14 @@
 //! `/proc` and `/sys` as programs read them, against native.
 
 use unicell_tests::boxes::tree;
-use unicell_tests::hosts::scale;
+use unicell_tests::hosts::{scale, too_long_here};
 use unicell_tests::run::Run;
 
 #[test]
 fn processes_threads_and_descriptors() {
+    if too_long_here() {
+        return;
+    }
     let outcome = Run::new(&tree("proc"), "/usr/bin/python3.11")
         .arg("/test/processes.py")
         .same();
@@ -15,6 +18,9 @@ fn processes_threads_and_descriptors() {
 /// Tools that give up where a file they look for is not there, or not as they know it.
 #[test]
 fn tools_find_what_they_look_for() {
+    if too_long_here() {
+        return;
+    }
     let tools: &[&[&str]] = &[
         &["/usr/bin/ps", "-e", "-o", "comm,nice,nlwp,stat,wchan"],
         &["/usr/bin/top", "-b", "-n", "1"],

@@ -26,6 +26,9 @@ static void raw_thread(void) {
     while (cleared_word)
         syscall(SYS_futex, &cleared_word, FUTEX_WAIT, 1, NULL, NULL, 0);
     printf("number told %d, its own %d, cleared %d\n", parent_word == thread, number == thread, cleared_word == 0);
+    /* The word is cleared a moment before the thread is gone. */
+    while (syscall(SYS_tgkill, getpid(), thread, 0) == 0)
+        sched_yield();
     call(tgkill, "a thread that has ended", getpid(), thread, 0);
     call(wait4, "a thread is no child", thread, NULL, __WALL, NULL);
 }
