@@ -151,7 +151,7 @@ int main(void) {
             fcntl(lock, F_SETLK, &record);
             inner = fork();
             if (inner == 0) {
-                setitimer(ITIMER_REAL, &(struct itimerval){none, tick}, NULL);
+                setitimer(ITIMER_REAL, &(struct itimerval){tick, tick}, NULL);
                 sigaction(SIGALRM, &action, NULL);
                 pid_t owner = getppid();
                 if (fork() == 0) {

@@ -150,8 +150,9 @@ static void threads(void) {
     pthread_join(thread, NULL);
     pthread_create(&thread, NULL, taking_thread, &second);
     pthread_barrier_wait(&ready);
-    printf("pthread_kill %d\n", pthread_kill(thread, SIGUSR2));
+    int killed = pthread_kill(thread, SIGUSR2);
     pthread_join(thread, NULL);
+    printf("pthread_kill %d\n", killed);
     sigpending(&pending);
     printf("nothing of it is left %d\n", sigismember(&pending, SIGUSR2));
 }
