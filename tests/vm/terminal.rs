@@ -67,9 +67,13 @@ fn bash_with_job_control_and_another_size() {
     session.expect("\rright\r\n");
     session.expect("bash> ");
 
+    // A size goes another way than keys do, so it is waited for.
+    session.type_in(
+        "bash -c 'trap \"stty size; exit\" WINCH; echo st\"\"arted; while :; do :; done'\r",
+    );
+    session.expect("started\r\n");
     session.resize(40, 132);
-    session.type_in("stty size\r");
-    session.expect("\r40 132\r\n");
+    session.expect("40 132\r\n");
     session.expect("bash> ");
 
     session.type_in("bash -c 'echo st\"\"arted; exec cat'\r");
@@ -88,7 +92,7 @@ fn python_at_its_prompt() {
     let run = Run::new(&tree("python"), "/usr/bin/python3.11").options(["-it"]);
     let mut session = Session::start(run.command(), 30, 100);
     session.expect(">>> ");
-    session.type_in("import os, shutil; print(os.isatty(0), os.ttyname(1))\r");
+    session.type_in("import os; print(os.isatty(0), os.ttyname(1))\r");
     session.expect("\nTrue /dev/pts/0\r\n");
     session.expect(">>> ");
     // A loop: a signal that comes after `print` and before a `sleep` would not end the sleep.
@@ -97,11 +101,15 @@ fn python_at_its_prompt() {
     session.type_in("\x03");
     session.expect("KeyboardInterrupt");
     session.expect(">>> ");
-    session.resize(5, 7);
-    session.type_in("shutil.get_terminal_size()\r");
-    session.expect("columns=7, lines=5");
+    let told = "lambda *_: (os.write(1, repr(os.get_terminal_size()).encode()), os._exit(3))";
+    session.type_in(&format!(
+        "import signal; _ = signal.signal(signal.SIGWINCH, {told})\r"
+    ));
     session.expect(">>> ");
-    session.type_in("import sys; sys.exit(3)\r");
+    session.type_in("print('st' 'arted'); exec('while True: pass')\r");
+    session.expect("started\r\n");
+    session.resize(5, 7);
+    session.expect("columns=7, lines=5");
     let (code, seen) = session.end();
     assert_eq!(code, 3, "{seen}");
 }
