@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use unicell_tests::boxes::tree;
 use unicell_tests::daemon::Node;
+use unicell_tests::hosts::too_long_here;
 
 /// Where the first published slot of an instance is.
 fn published(started: &serde_json::Value) -> SocketAddr {
@@ -23,6 +24,9 @@ fn get(address: SocketAddr, path: &str) -> String {
 
 #[test]
 fn a_web_server_answers_on_a_port_of_the_host() {
+    if too_long_here() {
+        return;
+    }
     let node = Node::start();
     let manifest = "entrypoint = \"/usr/bin/python3.11\"\n\
                     args = [\"-m\", \"http.server\", \"8000\"]\n\
