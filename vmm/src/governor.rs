@@ -84,7 +84,9 @@ impl Governor {
         if let Some(cpu) = limits.cpu {
             again = self.look_at_cpu(now, cpu, &mut period, monitor);
         }
-        if let Some(most) = limits.memory {
+        // What is not less than all of RAM is no limit, and looking costs time.
+        let ram = memory.ram_size();
+        if let Some(most) = limits.memory.filter(|most| *most < ram) {
             if now >= period.memory {
                 period.memory = now + MEMORY_LOOK_NS;
                 if self.resident(memory) > most {

@@ -206,12 +206,17 @@ impl Memory {
         let _ = unsafe { madvise(start, size, Advice::LinuxPopulateWrite) };
     }
 
+    /// Bytes of RAM.
+    pub(crate) fn ram_size(&self) -> u64 {
+        self.slots[0].len
+    }
+
     /// Bytes of RAM that are resident.
     pub(crate) fn resident(&self) -> u64 {
         const PAGES: u64 = 64 << 10;
         let mut there = vec![0_u8; PAGES as usize];
         let mut count = 0;
-        let (start, pages) = (self.slots[0].host, self.slots[0].len / layout::PAGE_SIZE);
+        let (start, pages) = (self.slots[0].host, self.ram_size() / layout::PAGE_SIZE);
         for first in (0..pages).step_by(PAGES as usize) {
             let part = PAGES.min(pages - first);
             let address = start + first * layout::PAGE_SIZE;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use unicell_gateway_api::instance as api;
 use unicell_guest_abi::exit::ExitKind;
+use unicell_guest_abi::layout;
 use unicell_service::package::Package;
 use unicell_vmm::link::{
     Command as LinkCommand, Limits, LinkError, Message, NodeEnd, Open, Start as LinkStart, null,
@@ -39,6 +40,27 @@ impl Executable {
         let mut command = Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()));
         command.arg0("unicell-vmm");
         command
+    }
+}
+
+/// A memory that no micro-VM can have.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnfitMemory {
+    /// Not even the kernel has room.
+    #[error("a memory of {} MiB is too small", .0 >> 20)]
+    TooSmall(u64),
+    /// The guest has no addresses for it.
+    #[error("a memory of {} MiB is too large: the most is {} MiB", .0 >> 20, layout::RAM_MAX >> 20)]
+    TooLarge(u64),
+}
+
+/// The RAM of a micro-VM that is to have so much memory, both in bytes.
+pub(crate) fn ram(memory: u64) -> Result<u64, UnfitMemory> {
+    let whole = memory.checked_next_multiple_of(layout::RAM_GRANULE);
+    match whole.unwrap_or(u64::MAX) {
+        wanted if wanted < layout::RAM_MIN => Err(UnfitMemory::TooSmall(wanted)),
+        wanted if wanted > layout::RAM_MAX => Err(UnfitMemory::TooLarge(wanted)),
+        wanted => Ok(wanted),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::cache::Cache;
 use crate::cli::RunArguments;
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
-use crate::instance::{self, Start};
+use crate::instance::{self, Start, UnfitMemory};
 use crate::pack::{pack_source, show_warnings};
 use crate::stats;
 use crate::terminal::Terminal;
@@ -136,23 +136,11 @@ pub(crate) fn explain_package(error: &OpenError) -> Failure {
 }
 
 fn memory(manifest: &Manifest) -> Result<u64> {
-    let wanted = manifest.memory().next_multiple_of(layout::RAM_GRANULE);
-    if wanted < layout::RAM_MIN {
-        let least = layout::RAM_MIN >> 20;
-        return Err(Failure::new(
-            Code::MemoryTooSmall,
-            format!("a memory of {} MiB is too small", wanted >> 20),
-        )
-        .hint(format!("give at least --memory {least}M")));
-    }
-    if wanted > layout::RAM_MAX {
-        return Err(Failure::failed(format!(
-            "a memory of {} MiB is too large: the most is {} MiB",
-            wanted >> 20,
-            layout::RAM_MAX >> 20
-        )));
-    }
-    Ok(wanted)
+    instance::ram(manifest.memory()).map_err(|unfit| match unfit {
+        UnfitMemory::TooSmall(_) => Failure::new(Code::MemoryTooSmall, unfit)
+            .hint(format!("give at least --memory {}M", layout::RAM_MIN >> 20)),
+        UnfitMemory::TooLarge(_) => Failure::failed(unfit),
+    })
 }
 
 /// The program's name, its arguments and its environment: what the box and the user say, and on a

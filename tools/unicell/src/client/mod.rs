@@ -13,6 +13,7 @@ mod show;
 mod start;
 mod tokens;
 mod top;
+mod transport;
 
 use std::process::ExitCode;
 

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use anstream::println;
 use hyper::Method;
 use serde_json::Value;
-use unicell_gateway_api::instance::Transport;
 use unicell_gateway_api::network::{Descriptor, Endpoint, Network, NetworkPolicy};
 
 use super::http::Client;
-use super::{Format, show};
+use super::{Format, show, transport};
 use crate::failure::Result;
 
 /// What can be done with networks.
@@ -66,11 +65,7 @@ pub(crate) struct ForbidArguments {
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {
-    let (place, transport) = match text.split_once('/') {
-        None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), Transport::Tcp),
-        Some((place, "udp")) => (place, Transport::Udp),
-        Some((_, other)) => return Err(format!("{other}: a member speaks tcp or udp")),
-    };
+    let (place, transport) = transport::split(text)?;
     let address: SocketAddr = place
         .parse()
         .map_err(|_| format!("{place} is no ADDRESS:PORT; names are not resolved"))?;

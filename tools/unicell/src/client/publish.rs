@@ -2,15 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use unicell_gateway_api::instance::{Publish, Transport};
+use unicell_gateway_api::instance::Publish;
+
+use super::transport;
 
 /// `ADDRESS:PORT:SLOT` or `PORT:SLOT`, with `/udp` behind it for datagrams.
-pub(super) fn publication(text: &str) -> Result<(SocketAddr, u16, Transport), String> {
-    let (place, transport) = match text.split_once('/') {
-        None | Some((_, "tcp")) => (text.trim_end_matches("/tcp"), Transport::Tcp),
-        Some((place, "udp")) => (place, Transport::Udp),
-        Some((_, other)) => return Err(format!("{other}: a slot is tcp or udp")),
-    };
+pub(super) fn publication(text: &str) -> Result<Publish, String> {
+    let (place, transport) = transport::split(text)?;
     let (host, slot) = place
         .rsplit_once(':')
         .ok_or("write it as PORT:SLOT or ADDRESS:PORT:SLOT")?;
@@ -24,21 +22,17 @@ pub(super) fn publication(text: &str) -> Result<(SocketAddr, u16, Transport), St
             .map_err(|_| format!("{host} is no ADDRESS:PORT"))?,
         false => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port(host)?),
     };
-    Ok((host, port(slot)?, transport))
-}
-
-/// As the node is told.
-pub(super) fn all(publications: &[(SocketAddr, u16, Transport)]) -> Vec<Publish> {
-    let one = |&(host, slot, transport): &_| Publish {
-        slot,
+    Ok(Publish {
+        slot: port(slot)?,
         transport,
         host,
-    };
-    publications.iter().map(one).collect()
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use unicell_gateway_api::instance::Transport;
+
     use super::*;
 
     #[test]
@@ -51,11 +45,12 @@ mod tests {
             ("[::1]:80:8080", ("[::1]:80", 8080, Transport::Tcp)),
         ];
         for (text, (place, slot, transport)) in good {
-            assert_eq!(
-                publication(text),
-                Ok((host(place), slot, transport)),
-                "{text}"
-            );
+            let wanted = Publish {
+                slot,
+                transport,
+                host: host(place),
+            };
+            assert_eq!(publication(text), Ok(wanted), "{text}");
         }
         for bad in [
             "",

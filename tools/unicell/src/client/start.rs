@@ -1,13 +1,12 @@
 //! `start` and `estimate`.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use anstream::println;
 use hyper::Method;
 use unicell_gateway_api::instance::{
-    Availability, AvailabilityRequest, Estimate, EstimateRequest, Measured, Resources, Start,
-    Started, Transport,
+    Availability, AvailabilityRequest, Estimate, EstimateRequest, Measured, Publish, Resources,
+    Start, Started,
 };
 
 use super::http::Client;
@@ -35,7 +34,7 @@ pub(crate) struct Arguments {
     env: Vec<(String, String)>,
     /// Make a slot reachable: ADDRESS:PORT:SLOT or PORT:SLOT (on loopback), with /udp for datagrams; may be repeated
     #[arg(long, short, value_name = "HOST:SLOT", value_parser = publication)]
-    publish: Vec<(SocketAddr, u16, Transport)>,
+    publish: Vec<Publish>,
     /// Grant only this one of the networks that the service declares; may be repeated
     #[arg(long, value_name = "NAME")]
     network: Vec<String>,
@@ -97,7 +96,7 @@ pub(super) fn start(client: &Client, arguments: &Arguments) -> Result<()> {
         timeout_ms: arguments
             .timeout
             .map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),
-        publish: super::publish::all(&arguments.publish),
+        publish: arguments.publish.clone(),
         networks: networks.then(|| arguments.network.clone()),
     };
     let started: Started = client.send(Method::POST, "/instances", &request)?;

@@ -25,11 +25,10 @@ use unicell_gateway_api::run::{
     Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
 };
 use unicell_guest_abi::init::{File, Furnishing, Init};
-use unicell_guest_abi::layout;
 use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, Start};
 use unicell_vmm::{BoxImage, monotonic_ns};
 
-use crate::instance::{Executable, end_of};
+use crate::instance::{Executable, end_of, ram};
 
 /// Events that wait for the gateway; when they are so many, the instance waits.
 const EVENTS: usize = 64;
@@ -84,15 +83,7 @@ fn host(error: LinkError) -> RunError {
 /// What the process is told to become.
 fn start_frame(launch: Launch) -> Result<Start, RunError> {
     let refuse = |what: String| RunError::Refused(what);
-    let ram = launch.limits.memory.next_multiple_of(layout::RAM_GRANULE);
-    if !(layout::RAM_MIN..=layout::RAM_MAX).contains(&ram) {
-        return Err(refuse(format!(
-            "a memory of {} MiB is outside of {} MiB to {} MiB",
-            ram >> 20,
-            layout::RAM_MIN >> 20,
-            layout::RAM_MAX >> 20
-        )));
-    }
+    let ram = ram(launch.limits.memory).map_err(|unfit| refuse(unfit.to_string()))?;
     let init = init_block(&launch);
     if init.len() as u64 > unicell_guest_abi::init::MAX {
         return Err(refuse(format!(
