@@ -86,34 +86,45 @@ static void sleeps(void) {
         pause();
 }
 
+/* A key sends its signal before its echo, and all of it behind the back of who types it: it has
+   done its work when a poll finds nothing to read. */
+static void key_done(void) {
+    struct pollfd p = {slave, POLLIN, 0};
+    must(poll(&p, 1, 0));
+}
+
+static void key(const char *bytes) {
+    must(write(master, bytes, 1));
+}
+
+static void key_changes(const char *what, const char *bytes, pid_t child) {
+    key(bytes);
+    change(what, child);
+    key_done();
+    master_reads();
+}
+
 static void keys(void) {
     begin();
     pid_t child = job(1, sleeps);
     wait_for();
-    must(write(master, "\x1a", 1));
-    change("the stop key", child);
-    master_reads();
+    key_changes("the stop key", "\x1a", child);
     must(kill(child, SIGCONT));
     change("SIGCONT", child);
-    must(write(master, "\x03", 1));
-    change("the interrupt key", child);
-    master_reads();
+    key_changes("the interrupt key", "\x03", child);
     child = job(1, sleeps);
     wait_for();
-    must(write(master, "\x1c", 1));
-    change("the quit key", child);
-    master_reads();
+    key_changes("the quit key", "\x1c", child);
     child = job(1, sleeps);
     wait_for();
     must(kill(child, SIGSTOP));
     change("SIGSTOP", child);
-    /* A key has done its work when there is nothing to read, and forgets the echo before it. */
-    struct pollfd p = {slave, POLLIN, 0};
-    must(write(master, "\x1a", 1));
-    must(poll(&p, 1, 0));
+    /* A key forgets the echo before it. */
+    key("\x1a");
+    key_done();
     master_reads();
-    must(write(master, "\x03", 1));
-    must(poll(&p, 1, 0));
+    key("\x03");
+    key_done();
     must(kill(-child, SIGCONT));
     end("keys while stopped", child);
     must(tcsetpgrp(slave, getpgrp()));
