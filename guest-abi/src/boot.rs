@@ -85,6 +85,8 @@ pub mod flags {
     pub const TERMINAL: u32 = 2;
     /// Report each program that a fault ends, at length, on the log channel.
     pub const CRASH_REPORTS: u32 = 4;
+    /// Count each system call in a table, [`crate::platform::Shared::calls`].
+    pub const COUNT_CALLS: u32 = 8;
 }
 
 const _: () = {

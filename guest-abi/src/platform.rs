@@ -59,6 +59,35 @@ pub struct Counters {
     pub pages_peak: u64,
 }
 
+/// Rows of the table at [`Shared::calls`].
+pub const CALL_ROWS: usize = 512;
+/// Bytes of a call's name.
+pub const CALL_NAME: usize = 24;
+
+/// What the guest has counted of one system call. Guest to host.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct CallCount {
+    /// Its name, in ASCII, followed by zeros.
+    pub name: [u8; CALL_NAME],
+    /// How often it has returned.
+    pub calls: u64,
+    /// How often with an error.
+    pub errors: u64,
+    /// Nanoseconds of the processor that its callers spent in it.
+    pub ns: u64,
+}
+
+impl CallCount {
+    /// A call that was never made.
+    pub const NONE: Self = Self {
+        name: [0; CALL_NAME],
+        calls: 0,
+        errors: 0,
+        ns: 0,
+    };
+}
+
 /// The page at [`crate::layout::SHARED_GPA`]. Each side writes only its own fields.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -76,14 +105,18 @@ pub struct Shared {
     pub reserved: [u64; 9],
     /// Guest to host.
     pub counters: Counters,
+    /// Guest to host: the guest-physical address of [`CALL_ROWS`] times [`CallCount`], or 0 where
+    /// nothing is counted. Rows of no call lie anywhere between the others.
+    pub calls: u64,
 }
 
 const _: () = {
     use core::mem::offset_of;
     assert!(size_of::<Clock>() == 40);
+    assert!(size_of::<CallCount>() == CALL_NAME + 24);
     assert!(offset_of!(Shared, preempt) == 40);
     assert!(offset_of!(Shared, contended) == 44);
     assert!(offset_of!(Shared, deadline) == 48);
     assert!(offset_of!(Shared, counters) == 128);
-    assert!(size_of::<Shared>() == 128 + 72);
+    assert!(size_of::<Shared>() == 128 + 72 + 8);
 };

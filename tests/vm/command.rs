@@ -92,15 +92,6 @@ fn a_reader_that_goes_away_ends_the_program() {
 }
 
 #[test]
-fn trace_shows_each_system_call() {
-    let hello = || Run::new(&tree("hello"), "/bin/hello");
-    let traced = hello().options(["--trace"]).guest();
-    assert_eq!((traced.code, traced.out()), (0, hello().guest().out()));
-    assert!(traced.err().contains("write"), "{traced}");
-    assert!(traced.err().contains("exit_group"), "{traced}");
-}
-
-#[test]
 fn stats_leave_the_programs_output_alone() {
     let measured = Run::new(&tree("hello"), "/bin/hello")
         .options(["--stats"])

@@ -27,3 +27,4 @@ mod shell;
 mod sqlite;
 mod stress;
 mod terminal;
+mod trace;

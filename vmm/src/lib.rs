@@ -52,7 +52,7 @@ pub use kernel::{Kernel, KernelError};
 pub use kvm::{KvmError, hardware_virtualisation};
 pub use linked::Linked;
 pub use memory::{BoxImage, MemoryError};
-pub use outcome::{End, Exits, Outcome, Stats};
+pub use outcome::{Call, End, Exits, Outcome, Stats};
 pub use run::{Ended, Remains, StopHandle, Vm};
 pub use stdio::Stdio;
 pub use timeline::Timeline;

@@ -34,6 +34,8 @@ unsafe impl Plain for platform::Clock {}
 // SAFETY: as above.
 unsafe impl Plain for platform::Counters {}
 // SAFETY: as above.
+unsafe impl Plain for platform::CallCount {}
+// SAFETY: as above.
 unsafe impl Plain for message::Console {}
 // SAFETY: as above.
 unsafe impl Plain for message::Request {}
@@ -43,6 +45,8 @@ unsafe impl Plain for message::Reply {}
 unsafe impl Plain for message::Stream {}
 // SAFETY: as above.
 unsafe impl Plain for message::Endpoint {}
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
 
 // SAFETY: repr(C), integers only, without padding (System V ABI, 64-bit object files).
 unsafe impl Plain for linux_loader::elf::Elf64_Shdr {}

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use unicell_guest_abi::exit::ExitKind;
-use unicell_guest_abi::platform::Counters;
+use unicell_guest_abi::platform::{CallCount, Counters};
 
 use crate::timeline::Timeline;
 
@@ -74,6 +74,7 @@ impl Outcome {
                 timeline,
                 exits: Exits::default(),
                 guest: Counters::default(),
+                calls: Vec::new(),
             },
         }
     }
@@ -85,6 +86,9 @@ impl Outcome {
         self.text = printable(&self.text);
         self.report = self.report.as_deref().map(printable);
         self.stats.timeline.make_printable();
+        for call in &mut self.stats.calls {
+            call.name = printable(&call.name);
+        }
     }
 }
 
@@ -141,6 +145,34 @@ pub struct Stats {
     /// What the guest says it counted. Never to be trusted for billing.
     #[serde(with = "CountersFrame")]
     pub guest: Counters,
+    /// What the guest says of each system call that was made, where it was told to count them
+    /// (`flags::COUNT_CALLS`).
+    pub calls: Vec<Call>,
+}
+
+/// How often a system call was made, and what it took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Its name.
+    pub name: String,
+    /// How often it returned.
+    pub calls: u64,
+    /// How often with an error.
+    pub errors: u64,
+    /// Nanoseconds of the processor.
+    pub ns: u64,
+}
+
+impl From<CallCount> for Call {
+    fn from(count: CallCount) -> Self {
+        let name = count.name.iter().take_while(|byte| byte.is_ascii_graphic());
+        Self {
+            name: name.map(|byte| char::from(*byte)).collect(),
+            calls: count.calls,
+            errors: count.errors,
+            ns: count.ns,
+        }
+    }
 }
 
 /// Exits of the vCPU to this process, and what else the two threads did.

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use kvm_ioctls::{VcpuFd, VmFd};
 use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES, REPORT_TEXT, Report};
 use unicell_guest_abi::layout;
-use unicell_guest_abi::platform::{Counters, Shared};
+use unicell_guest_abi::platform::{CALL_ROWS, CallCount, Counters, Shared};
 
 use crate::backend::Backend;
 use crate::clock::ClockWriter;
@@ -16,7 +16,7 @@ use crate::io::{Failure, Instance, Io, Service, lock};
 use crate::kvm::Machine;
 use crate::memory::Memory;
 use crate::monitor::{Monitor, Stop};
-use crate::outcome::{End, Exits, Outcome, Stats};
+use crate::outcome::{Call, End, Exits, Outcome, Stats};
 use crate::report::CrashReport;
 use crate::symbols::Symbols;
 use crate::timeline::Timeline;
@@ -244,6 +244,7 @@ fn outcome(
                 ..vcpu.exits
             },
             guest: counters(&instance.memory),
+            calls: calls(&instance.memory),
         },
     }
 }
@@ -275,4 +276,19 @@ impl Said {
 fn counters(memory: &Memory) -> Counters {
     let at = layout::SHARED_GPA + std::mem::offset_of!(Shared, counters) as u64;
     memory.read(at).unwrap_or_default()
+}
+
+/// The system calls that the guest has counted, if it counts any and says where.
+fn calls(memory: &Memory) -> Vec<Call> {
+    let told = layout::SHARED_GPA + std::mem::offset_of!(Shared, calls) as u64;
+    let table = memory.read::<u64>(told).unwrap_or(0);
+    if table == 0 {
+        return Vec::new();
+    }
+    let row = |at: usize| table.checked_add((at * size_of::<CallCount>()) as u64);
+    (0..CALL_ROWS)
+        .map_while(|at| memory.read::<CallCount>(row(at)?).ok())
+        .filter(|count| count.calls != 0)
+        .map(Call::from)
+        .collect()
 }

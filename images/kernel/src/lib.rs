@@ -52,7 +52,11 @@ pub(crate) fn main(boot: &BootInfo) -> ! {
     arch::xstate::init(boot);
     exec::init(boot.features);
     random::init(&boot.seed);
-    syscall::trace::init(boot.flags & flags::TRACE != 0);
+    if boot.flags & flags::COUNT_CALLS != 0 {
+        syscall::summary::init();
+    } else if boot.flags & flags::TRACE != 0 {
+        syscall::trace::init();
+    }
     task::crash::init(boot.flags & flags::CRASH_REPORTS != 0);
     let terminal = (boot.flags & flags::TERMINAL != 0).then_some(boot.window);
     task::start::first_program(memory::init_block(boot), terminal)

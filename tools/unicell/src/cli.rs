@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use unicell_service::manifest::{Overrides, parse_memory};
 
 use crate::{client, node};
@@ -60,6 +60,9 @@ Examples:
   # a shell to work in
   unicell run -it debian --entrypoint /bin/bash
 
+  # which system calls a program makes, how often, and what they take
+  unicell run --trace=SUMMARY debian --entrypoint /bin/ls -- -l /
+
   # packed once, started often
   unicell pack box --entrypoint /my-program -o hello.cell
   unicell run hello.cell -- first-argument
@@ -97,6 +100,15 @@ impl Overriding {
     }
 }
 
+/// What `--trace` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Trace {
+    /// Each call.
+    Calls,
+    /// How many there were.
+    Summary,
+}
+
 #[derive(Args)]
 #[command(after_help = RUN_HELP)]
 pub(crate) struct RunArguments {
@@ -114,9 +126,19 @@ pub(crate) struct RunArguments {
     /// Give the program a terminal: with --interactive, the one that you sit at
     #[arg(long, short)]
     pub(crate) tty: bool,
-    /// Show each system call with its arguments and result on standard error
-    #[arg(long)]
-    pub(crate) trace: bool,
+    /// Show each system call of every process and thread with its arguments and result on standard
+    /// error; with =SUMMARY only a table at the end: time, calls and errors, as of `strace -c`
+    #[arg(
+        long,
+        value_name = "SUMMARY",
+        value_enum,
+        ignore_case = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "calls",
+        hide_possible_values = true
+    )]
+    pub(crate) trace: Option<Trace>,
     /// When a fault ends a program, write its registers, mappings and stack to this file (`-`:
     /// standard error); the kernel's log and --trace go there too
     #[arg(long, value_name = "FILE")]

@@ -24,6 +24,7 @@ mod pack;
 mod place;
 mod run;
 mod stats;
+mod summary;
 mod terminal;
 
 use std::process::ExitCode;

@@ -14,12 +14,13 @@ use unicell_service::package::{ManifestSource, OpenError, Package};
 use unicell_vmm::monotonic_ns;
 
 use crate::cache::Cache;
-use crate::cli::RunArguments;
+use crate::cli::{RunArguments, Trace};
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
 use crate::instance::{self, Start, UnfitMemory};
 use crate::pack::{pack_source, show_warnings};
 use crate::stats;
+use crate::summary;
 use crate::terminal::Terminal;
 
 /// Runs a box and passes the program's exit status on.
@@ -41,6 +42,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         since,
     };
     let outcome = instance::run(process, start)?;
+    if arguments.trace == Some(Trace::Summary) {
+        summary::show(&outcome.stats.calls);
+    }
     if arguments.stats {
         stats::show(&outcome.stats);
     }
@@ -49,8 +53,10 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
 
 fn boot_flags(arguments: &RunArguments) -> u32 {
     let mut wanted = 0;
-    if arguments.trace {
-        wanted |= flags::TRACE;
+    match arguments.trace {
+        Some(Trace::Calls) => wanted |= flags::TRACE,
+        Some(Trace::Summary) => wanted |= flags::COUNT_CALLS,
+        None => {}
     }
     if arguments.crash_report.is_some() {
         wanted |= flags::CRASH_REPORTS;

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::wire::{CommandFrame, StartFrame};
 use super::*;
-use crate::outcome::{End, Exits, Stats};
+use crate::outcome::{Call, End, Exits, Stats};
 use crate::timeline::Timeline;
 use rustix::net::{SendFlags, send};
 use unicell_guest_abi::exit::ExitKind;
@@ -37,6 +37,15 @@ fn start(init: Vec<u8>) -> Start {
     }
 }
 
+fn call(name: &str) -> Call {
+    Call {
+        name: name.to_owned(),
+        calls: 3,
+        errors: 1,
+        ns: 1000,
+    }
+}
+
 fn ended(text: &str) -> Message {
     let mut timeline = Timeline::since(0);
     timeline.mark("a phase");
@@ -57,6 +66,7 @@ fn ended(text: &str) -> Message {
                 syscalls: 4,
                 ..Default::default()
             },
+            calls: vec![call("write\x1b[2J")],
         },
     }))
 }
@@ -92,6 +102,7 @@ fn messages_arrive_as_they_were_sent_but_printable() {
     assert_eq!(outcome.end, End::Guest { kind, status });
     assert_eq!(outcome.stats.exits.parks, 3);
     assert_eq!(outcome.stats.guest.syscalls, 4);
+    assert_eq!(outcome.stats.calls, [call("write [2J")]);
     assert_eq!(outcome.stats.timeline.marks().next().unwrap().0, "a phase");
 }
 

@@ -12,7 +12,7 @@ use crate::window::Window;
 
 /// The first number of every frame. Node and process come from one build; a mismatch is an old
 /// process that lies around.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Descriptors that come with a start: standard input, output, error, the log, the init block, and
 /// the box image if there is one.

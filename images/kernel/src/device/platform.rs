@@ -8,7 +8,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES, REPORT_TEXT, Report, encode};
 use unicell_guest_abi::layout::{DEVICE_VA, DIRECT_MAP, REPORT_GPA, SHARED_GPA};
-use unicell_guest_abi::platform::{Clock, Counters, EXIT, PARK, REGISTERS, Shared};
+use unicell_guest_abi::platform::{
+    CALL_ROWS, CallCount, Clock, Counters, EXIT, PARK, REGISTERS, Shared,
+};
 
 fn shared() -> *mut Shared {
     (DIRECT_MAP + SHARED_GPA) as *mut Shared
@@ -28,6 +30,15 @@ pub fn count(change: impl FnOnce(&mut Counters)) {
     // SAFETY: the page is mapped for as long as the guest runs. Only this vCPU writes the
     // counters; the host reads them when the vCPU is stopped.
     change(unsafe { &mut *addr_of_mut!((*shared()).counters) });
+}
+
+/// Tells the VMM where system calls are counted. The table lies on the kernel's heap, hence in the
+/// direct map, and is never given back.
+pub fn tell_calls(table: &'static mut [CallCount; CALL_ROWS]) -> &'static mut [CallCount] {
+    let address = table.as_ptr() as u64 - DIRECT_MAP;
+    // SAFETY: the page is mapped and the word is the guest's.
+    unsafe { addr_of_mut!((*shared()).calls).write_volatile(address) };
+    table
 }
 
 /// Time stamp counter.

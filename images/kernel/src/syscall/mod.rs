@@ -3,6 +3,7 @@
 pub mod absent;
 pub mod argument;
 mod lookup;
+pub mod summary;
 pub mod table;
 pub mod trace;
 
@@ -36,6 +37,7 @@ pub mod xattr;
 pub use argument::{Address, Fd, Path};
 
 use crate::errno::Errno;
+use trace::Mode;
 
 /// What a call returns to the program.
 pub type Answer = crate::errno::Result<u64>;
@@ -43,12 +45,15 @@ pub type Answer = crate::errno::Result<u64>;
 /// Carries out a call. `None` if the program's registers are already what they have to be.
 pub fn dispatch(number: u64, arguments: &[u64; 6]) -> Option<Answer> {
     let call = table::call(number);
-    trace::enter(number, call, arguments);
-    let answer = match call {
+    let carry_out = || match call {
         Some(call) => (call.run)(arguments),
         None => Err(Errno::ENOSYS),
     };
-    trace::leave(&answer);
+    let answer = match trace::mode() {
+        Mode::Off => carry_out(),
+        Mode::Lines => trace::show(number, call, arguments, carry_out),
+        Mode::Summary => summary::count(number, carry_out),
+    };
     // Returning from a handler is no return from the call.
     let restored = number == u64::from(linux_raw_sys::general::__NR_rt_sigreturn) && answer.is_ok();
     (!restored).then_some(answer)

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// One past the highest number that Linux has given.
-const NUMBERS: usize = 470;
+pub const NUMBERS: usize = 470;
 
 /// A call that the kernel knows.
 pub struct Call {
