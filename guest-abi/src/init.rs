@@ -1,13 +1,16 @@
 //! The init block: which program to start, with what. Written by the node, opaque to the VMM.
 //!
-//! A [`Header`]; then strings that each end in NUL: the entrypoint, the working directory, the
-//! arguments (the first is the program's name), the environment (`NAME=value`); then the files that
-//! are there beside those of the box, each a [`FileHeader`], its path and its contents.
+//! A [`Header`]; then strings that each end in NUL: the entrypoint, the working directory, the host
+//! name (empty for the kernel's own), the arguments (the first is the program's name), the environment
+//! (`NAME=value`); then the files that are there beside those of the box, each a [`FileHeader`], its
+//! path and its contents.
 
 /// "UNICELLI", the first bytes of an init block.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"UNICELLI");
 /// The longest init block, in bytes.
 pub const MAX: u64 = 1 << 20;
+/// The longest host name, in bytes (`__NEW_UTS_LEN` of Linux).
+pub const HOSTNAME_MAX: usize = 64;
 
 /// Head of an init block, little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ const _: () = {
 /// What a guest has beside a program: all absent unless said otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Furnishing<'a> {
+    /// Its host name, of at most [`HOSTNAME_MAX`] bytes.
+    pub hostname: Option<&'a [u8]>,
     /// Its IPv4 address beside loopback.
     pub ipv4: Option<[u8; 4]>,
     /// Its IPv6 address beside loopback.
@@ -83,6 +88,8 @@ pub struct Init<'a> {
     pub entrypoint: &'a [u8],
     /// Working directory.
     pub workdir: &'a [u8],
+    /// Host name.
+    pub hostname: Option<&'a [u8]>,
     /// IPv4 address beside loopback.
     pub ipv4: Option<[u8; 4]>,
     /// IPv6 address beside loopback.
@@ -128,11 +135,13 @@ impl<'a> Init<'a> {
         (entrypoint, workdir): (&'s [u8], &'s [u8]),
         args: impl ExactSizeIterator<Item = &'s [u8]> + Clone,
         env: impl ExactSizeIterator<Item = &'s [u8]> + Clone,
-        furnishing: &Furnishing<'_>,
+        furnishing: &Furnishing<'s>,
         out: &mut impl Extend<u8>,
     ) {
         let (arg_count, env_count) = (args.len() as u32, env.len() as u32);
-        let strings = [entrypoint, workdir].into_iter().chain(args).chain(env);
+        let hostname = furnishing.hostname.unwrap_or_default();
+        let own = [entrypoint, workdir, hostname].into_iter();
+        let strings = own.chain(args).chain(env);
         let len: usize = strings.clone().map(|string| string.len() + 1).sum();
         out.extend(MAGIC.to_le_bytes());
         let counts = [
@@ -171,7 +180,7 @@ impl<'a> Init<'a> {
         }
         let (args, env) = (word(8), word(12));
         let count = strings.iter().filter(|byte| **byte == 0).count() as u64;
-        if args == 0 || count != 2 + args + env {
+        if args == 0 || count != 3 + args + env {
             return None;
         }
         let mut rest = files;
@@ -182,11 +191,15 @@ impl<'a> Init<'a> {
             return None;
         }
         let mut first = strings.split(|byte| *byte == 0);
-        let (entrypoint, workdir) = (first.next()?, first.next()?);
-        let strings = &strings[entrypoint.len() + workdir.len() + 2..];
+        let (entrypoint, workdir, hostname) = (first.next()?, first.next()?, first.next()?);
+        if hostname.len() > HOSTNAME_MAX {
+            return None;
+        }
+        let strings = &strings[entrypoint.len() + workdir.len() + hostname.len() + 3..];
         Some(Self {
             entrypoint,
             workdir,
+            hostname: (!hostname.is_empty()).then_some(hostname),
             ipv4: some(&header[48..52]),
             ipv6: some(&header[32..48]),
             overlay: Some(number(&header[24..32])).filter(|limit| *limit != 0),
@@ -253,6 +266,7 @@ mod tests {
         assert_eq!(init.args().collect::<Vec<_>>(), [&b"x"[..], b"", b"two"]);
         assert_eq!(init.env().collect::<Vec<_>>(), [&b"A=1"[..], b""]);
         assert_eq!((init.ipv4, init.ipv6, init.overlay), (None, None, None));
+        assert_eq!(init.hostname, None);
         assert_eq!(init.files().next(), None);
     }
 
@@ -269,6 +283,7 @@ mod tests {
             file(b"/empty", 0, b""),
         ];
         let furnishing = Furnishing {
+            hostname: Some(b"worker-2"),
             ipv4: Some([10, 0, 0, 2]),
             ipv6: Some([0xfd; 16]),
             overlay: Some(1 << 40),
@@ -278,10 +293,24 @@ mod tests {
         let init = Init::parse(&bytes).unwrap();
         assert_eq!((init.ipv4, init.ipv6), (furnishing.ipv4, furnishing.ipv6));
         assert_eq!(init.overlay, furnishing.overlay);
+        assert_eq!(init.hostname, furnishing.hostname);
         assert_eq!(init.files().collect::<Vec<_>>(), files);
         for end in 0..bytes.len() {
             assert_eq!(Init::parse(&bytes[..end]), None, "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_host_name_is_bounded() {
+        let named = |len| {
+            let name = std::vec![b'n'; len];
+            let furnishing = Furnishing {
+                hostname: Some(&name),
+                ..Furnishing::default()
+            };
+            Init::parse(&block(&[b"x"], &[], &furnishing)).is_some()
+        };
+        assert!(named(HOSTNAME_MAX) && !named(HOSTNAME_MAX + 1));
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub fn host_name() -> [u8; 65] {
     *HOST_NAME.lock()
 }
 
+/// Gives the host its name before the first program runs; `name` has at most 64 bytes.
+pub fn set_host_name(name: &[u8]) {
+    let mut bytes = [0; 65];
+    let len = name.len().min(bytes.len() - 1);
+    bytes[..len].copy_from_slice(&name[..len]);
+    *HOST_NAME.lock() = bytes;
+}
+
 /// uname(2).
 pub fn uname(into: Address) -> Answer {
     let field = |text: &str| {

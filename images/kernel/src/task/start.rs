@@ -15,6 +15,7 @@ use crate::errno::Errno;
 use crate::exec::{self, Failure};
 use crate::fs;
 use crate::net::outside;
+use crate::syscall::system;
 use crate::tty;
 
 /// Starts the program that the init block names, as the first process; on a terminal of this size,
@@ -52,6 +53,9 @@ fn prepare(init: &Init<'_>, terminal: Option<u32>) -> Result<(), (ExitKind, Stri
     let context = fs::init().map_err(bad_box)?;
     if let Some(overlay) = init.overlay {
         fs::budget::permit(overlay);
+    }
+    if let Some(name) = init.hostname {
+        system::set_host_name(name);
     }
     for file in init.files() {
         fs::furnish::write(&file).map_err(|errno| unfurnished(&file, errno))?;

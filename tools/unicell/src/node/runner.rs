@@ -127,6 +127,7 @@ fn init_block(launch: &Launch) -> Vec<u8> {
         })
         .collect();
     let furnishing = Furnishing {
+        hostname: Some(launch.hostname.as_bytes()),
         ipv4: Some(Address::Own.v4().octets()),
         ipv6: Some(Address::Own.v6().octets()),
         overlay: Some(launch.limits.disk),
