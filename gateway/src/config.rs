@@ -38,6 +38,10 @@ pub struct InstanceBounds {
     pub log: usize,
     /// Slots on ports of the host.
     pub published: usize,
+    /// Clients that a published slot of UDP has at once.
+    pub clients: usize,
+    /// How long such a client may be silent, and be sent nothing, before it is forgotten.
+    pub client_idle: Duration,
     /// How long its program may take to start.
     pub start: Duration,
     /// How long the node tries to connect to a member outside.
@@ -93,6 +97,8 @@ impl Default for InstanceBounds {
             events: 64,
             log: 256 << 10,
             published: 16,
+            clients: 256,
+            client_idle: Duration::from_secs(120),
             start: Duration::from_secs(60),
             connect: Duration::from_secs(20),
             idle: Duration::from_secs(30),

@@ -534,6 +534,9 @@ async fn what_is_printed_and_what_happens_is_told() {
     guest.exit(Outcome::Exited { status: 0 }).await;
     let text: String = logs.map(|entry| entry.text).collect().await;
     assert_eq!(text, "grüße\n");
+    // Not merely its output: it has ended when they have.
+    let seen = node.gateway.instance(&Caller::operator(), started.id).await;
+    assert_eq!(seen.unwrap().state, State::Ended);
     let mut told: Vec<_> = Box::pin(events).take(4).collect().await;
     assert!(matches!(
         told.pop().unwrap().what,

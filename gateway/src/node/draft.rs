@@ -126,18 +126,16 @@ impl Draft {
             ));
         }
         for publish in &request.publish {
-            if publish.transport != Transport::Tcp {
-                return bad(format!(
-                    "publish: slot {}: only TCP can be published",
-                    publish.slot
-                ));
-            }
             let is_it = |slot: &unicell_gateway_api::service::Slot| {
                 slot.port == publish.slot && slot.transport == publish.transport
             };
             if !plan.slots.iter().any(is_it) {
+                let transport = match publish.transport {
+                    Transport::Tcp => "TCP",
+                    Transport::Udp => "UDP",
+                };
                 return bad(format!(
-                    "publish: the service has no TCP slot {}",
+                    "publish: the service has no {transport} slot {}",
                     publish.slot
                 ));
             }

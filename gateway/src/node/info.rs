@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use futures_util::Stream;
-use futures_util::future::join_all;
+use futures_util::future::{self, join_all};
+use futures_util::{Stream, StreamExt, stream};
 use unicell_gateway_api::Problem;
 use unicell_gateway_api::address::Address;
 use unicell_gateway_api::event::{Event, What};
@@ -20,7 +20,7 @@ use unicell_gateway_api::{Code, Problem as P};
 use super::authority::About;
 use super::serve::relayed;
 use super::start::refusal;
-use super::{Caller, Gateway, Live, Result, State, draft};
+use super::{Caller, Gateway, Live, Phase, Result, State, draft};
 use crate::events::Told;
 
 impl Live {
@@ -274,7 +274,16 @@ impl Gateway {
                 format!("there is no instance {id} any more"),
             )
         })?;
-        Ok(Arc::clone(&live.log).read(follow))
+        let log = Arc::clone(&live.log).read(follow);
+        let mut phase = live.phase.subscribe();
+        // The output can end long before the instance does. One that is forgotten has ended.
+        let end = async move {
+            if follow {
+                let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
+            }
+            None
+        };
+        Ok(log.chain(stream::once(end).filter_map(future::ready)))
     }
 
     /// The verb `events`: what happened lately to the instances of the caller,

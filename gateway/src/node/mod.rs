@@ -6,6 +6,7 @@
 
 mod authority;
 mod configuration;
+mod datagrams;
 mod draft;
 mod estimate;
 mod info;

@@ -1,16 +1,19 @@
 //! Slots on ports of the host. A connection that comes in is given to the
-//! instance's process as it is: the node carries none of its bytes.
+//! instance's process as it is: the node carries none of its bytes. Datagrams
+//! are in `datagrams`.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::instance::{Publish, Transport};
 use unicell_gateway_api::{Code, Problem};
 
+use super::datagrams::Port;
 use super::{Gateway, Live, Phase, Result};
 
 /// A slot on a port of the host.
@@ -20,12 +23,36 @@ pub(super) struct Published {
     pub(super) transport: Transport,
     pub(super) host: SocketAddr,
     /// Taken when somebody is there to accept.
-    listener: Mutex<Option<TcpListener>>,
+    socket: Mutex<Option<Socket>>,
+}
+
+/// What has a port of the host.
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+impl Socket {
+    async fn bind(transport: Transport, to: SocketAddr) -> io::Result<(Self, SocketAddr)> {
+        Ok(match transport {
+            Transport::Tcp => {
+                let listener = TcpListener::bind(to).await?;
+                let host = listener.local_addr()?;
+                (Self::Tcp(listener), host)
+            }
+            Transport::Udp => {
+                let socket = UdpSocket::bind(to).await?;
+                let host = socket.local_addr()?;
+                (Self::Udp(socket), host)
+            }
+        })
+    }
 }
 
 /// How long is waited when the host cannot accept: it has no descriptors left,
 /// and one will be closed.
-const BREATH: Duration = Duration::from_millis(50);
+pub(super) const BREATH: Duration = Duration::from_millis(50);
 
 /// Takes ports of the host.
 pub(super) async fn bind(wanted: &[Publish]) -> Result<Vec<Published>> {
@@ -38,12 +65,14 @@ pub(super) async fn bind(wanted: &[Publish]) -> Result<Vec<Published>> {
             );
             Problem::new(Code::Conflict, detail)
         };
-        let listener = TcpListener::bind(publish.host).await.map_err(failed)?;
+        let (socket, host) = Socket::bind(publish.transport, publish.host)
+            .await
+            .map_err(failed)?;
         published.push(Published {
             slot: publish.slot,
             transport: publish.transport,
-            host: listener.local_addr().map_err(failed)?,
-            listener: Mutex::new(Some(listener)),
+            host,
+            socket: Mutex::new(Some(socket)),
         });
     }
     Ok(published)
@@ -53,7 +82,7 @@ impl Gateway {
     /// Accepts on the ports of an instance until its end.
     pub(super) fn listen(&self, live: &Arc<Live>) {
         for published in &live.published {
-            let Some(listener) = published.listener.lock().take() else {
+            let Some(socket) = published.socket.lock().take() else {
                 continue;
             };
             let what = What::Published {
@@ -66,17 +95,25 @@ impl Gateway {
             tokio::spawn(async move {
                 let cancel = live.cancel.clone();
                 tokio::select! {
-                    () = gateway.accept(&live, &listener, slot) => {}
+                    () = gateway.take(&live, socket, slot) => {}
                     () = cancel.cancelled() => {}
                 }
             });
         }
     }
 
-    async fn accept(&self, live: &Arc<Live>, listener: &TcpListener, slot: u16) {
-        // Who connects before the program runs waits.
+    /// Takes what comes at a port.
+    async fn take(&self, live: &Arc<Live>, socket: Socket, slot: u16) {
+        // Who comes before the program runs waits.
         let mut phase = live.phase.subscribe();
         let _ = phase.wait_for(|phase| *phase != Phase::Starting).await;
+        match socket {
+            Socket::Tcp(listener) => self.accept(live, &listener, slot).await,
+            Socket::Udp(socket) => Arc::new(Port::new(self, live, slot, socket)).serve().await,
+        }
+    }
+
+    async fn accept(&self, live: &Arc<Live>, listener: &TcpListener, slot: u16) {
         loop {
             let Ok((stream, _)) = listener.accept().await else {
                 tokio::time::sleep(BREATH).await;
