@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -157,6 +158,41 @@ impl Node {
         let _ = child.kill();
         child.wait().expect("a child can be waited for");
         assert!(seen, "{instance} never told of {event}");
+    }
+
+    /// Waits until an instance has printed a line that contains some words, and returns what it
+    /// printed to its standard output until then.
+    ///
+    /// # Panics
+    ///
+    /// When it ends before.
+    pub fn until_it_says(&self, instance: &str, words: &str) -> String {
+        let mut command = self.command(["logs", "--follow", instance]);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("unicell starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let mut said = String::new();
+        while !said.lines().any(|line| line.contains(words)) {
+            let len = stdout.read_line(&mut said).expect("a log is text");
+            assert_ne!(len, 0, "{instance} ended and never said {words:?}:\n{said}");
+        }
+        // It may have ended by itself.
+        let _ = child.kill();
+        child.wait().expect("a child can be waited for");
+        said
+    }
+
+    /// Where the first published slot of an instance is, by what its start was answered with.
+    ///
+    /// # Panics
+    ///
+    /// When no slot is published.
+    pub fn published(started: &Value) -> SocketAddr {
+        let address = started["slots"][0]["addresses"][0].as_str();
+        let address = address.unwrap_or_else(|| panic!("no slot is published: {started}"));
+        address.parse().expect("it is an address")
     }
 
     /// What an instance has printed when it has ended; waits for that.

@@ -36,7 +36,7 @@
 //! - A child is not stopped when its handle is dropped: it ends with
 //!   [`Child::stop`], by itself, or with its parent.
 
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -51,6 +51,7 @@ use unicell_gateway_api::instance::{
     Availability, AvailabilityRequest, Estimate, EstimateRequest, Instance, Limits, Resources,
     Start, Started, Stopped, Transport,
 };
+use unicell_gateway_api::log::LogEntry;
 use unicell_gateway_api::network::Network;
 use unicell_gateway_api::token::{Caveat, HEADER, IssuedToken, NarrowToken, Token};
 use unicell_gateway_api::{Code, Problem};
@@ -263,12 +264,12 @@ impl Gateway {
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        answer(self.request(path).call())
+    }
+
+    fn request(&self, path: &str) -> ureq::RequestBuilder<ureq::typestate::WithoutBody> {
         let request = self.agent.get(self.url(path)).header("host", GATEWAY);
-        answer(
-            request
-                .header(HEADER, self.configuration.token.reveal())
-                .call(),
-        )
+        request.header(HEADER, self.configuration.token.reveal())
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
@@ -289,20 +290,30 @@ impl Gateway {
     }
 }
 
-type Answer = std::result::Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+type Response = ureq::http::Response<ureq::Body>;
+type Answer = std::result::Result<Response, ureq::Error>;
+
+fn failed(error: ureq::Error) -> Error {
+    Error::Gateway(error.into())
+}
 
 fn answer<T: DeserializeOwned>(answer: Answer) -> Result<T> {
-    let failed = |error: ureq::Error| Error::Gateway(error.into());
+    let body = whole(&mut succeeded(answer)?)?;
+    serde_json::from_slice(&body).map_err(|error| Error::Gateway(error.into()))
+}
+
+fn whole(answer: &mut Response) -> Result<Vec<u8>> {
+    let body = answer.body_mut().with_config().limit(MAX_ANSWER);
+    body.read_to_vec().map_err(failed)
+}
+
+/// An answer that is not the gateway's no.
+fn succeeded(answer: Answer) -> Result<Response> {
     let mut answer = answer.map_err(failed)?;
-    let body = answer
-        .body_mut()
-        .with_config()
-        .limit(MAX_ANSWER)
-        .read_to_vec()
-        .map_err(failed)?;
     if answer.status().is_success() {
-        return serde_json::from_slice(&body).map_err(|error| Error::Gateway(error.into()));
+        return Ok(answer);
     }
+    let body = whole(&mut answer)?;
     match serde_json::from_slice::<Problem>(&body) {
         Ok(problem) => Err(Error::Refused(problem)),
         Err(_) => Err(Error::Gateway(
@@ -381,6 +392,22 @@ impl Child {
     /// The gateway was not reached.
     pub fn look(&self) -> Result<Instance> {
         self.gateway.instance(self.id())
+    }
+
+    /// What it printed and what it prints, until it ends. A program that says
+    /// when it can be reached can be waited for so.
+    ///
+    /// # Errors
+    ///
+    /// The gateway was not reached.
+    pub fn logs(&self) -> Result<impl Iterator<Item = Result<LogEntry>> + use<>> {
+        let path = format!("instances/{}/logs?follow=true", self.id());
+        // It goes on for as long as the child does.
+        let request = self.gateway.request(&path).config().timeout_global(None);
+        let answer = succeeded(request.build().call())?;
+        let lines = BufReader::new(answer.into_body().into_reader()).lines();
+        Ok(lines
+            .map(|line| serde_json::from_str(&line?).map_err(|error| Error::Gateway(error.into()))))
     }
 
     /// Stops it, its descendants first.

@@ -102,12 +102,14 @@ pub(crate) fn build() -> Result<Tests, BuildError> {
     })
 }
 
-/// Builds the boxes that VM tests run.
-pub(crate) fn boxes() -> Result<(), BuildError> {
-    succeed(
-        "tests/debian/build",
-        &mut Command::new(repository().join("tests/debian/build")),
-    )
+/// Builds the boxes and the services that VM tests run.
+pub(crate) fn boxes(tests: &Tests) -> Result<(), BuildError> {
+    for tool in ["tests/debian/build", "images/examples/build"] {
+        let mut command = Command::new(repository().join(tool));
+        // The examples are packed by what is tested.
+        succeed(tool, command.env("UNICELL", &tests.unicell))?;
+    }
+    Ok(())
 }
 
 fn succeed(tool: &'static str, command: &mut Command) -> Result<(), BuildError> {

@@ -73,7 +73,7 @@ fn run(options: &Options, tests: &build::Tests, summary: &mut Summary) {
     if !(options.wants(Phase::Local) || options.wants(Phase::Svm)) {
         return;
     }
-    if let Err(error) = build::boxes() {
+    if let Err(error) = build::boxes(tests) {
         println!("{error}");
         summary.add("boxes", Count::failure());
         return;
