@@ -39,6 +39,8 @@ int main(int argc, char **argv) {
         store(8);
     if (!strcmp(how, "kernel-address"))
         store(0xffffffff80000000);
+    if (!strcmp(how, "kernel-jump"))
+        ((void (*)(void))0xffffffff80000000)();
     if (!strcmp(how, "non-canonical"))
         store(0x8000000000000000);
     if (!strcmp(how, "execute-data")) {

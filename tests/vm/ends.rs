@@ -69,6 +69,16 @@ fn a_store_into_the_kernels_half_ends_the_instance() {
 }
 
 #[test]
+fn a_jump_into_the_kernels_half_is_a_panic_with_a_report() {
+    assert_eq!(end("kernel-jump").native().code, exit::signal(SIGSEGV));
+    let guest = end("kernel-jump").guest();
+    assert_eq!(guest.code, exit::KERNEL_PANIC, "{guest}");
+    for part in ["the guest kernel panicked", "rip ", "0xffffffff80000000"] {
+        assert!(guest.err().contains(part), "{part:?} is missing:\n{guest}");
+    }
+}
+
+#[test]
 fn a_fault_is_told_in_a_line_of_its_own() {
     let guest = end("null").guest();
     let after = guest.err().replace("last words\n", "");

@@ -154,13 +154,15 @@ impl Gateway {
         }
         let usage = live.whole(usage);
         live.facts.lock().usage = Some(usage);
-        let consequences = {
+        let mut consequences = {
             let mut state = self.0.state.lock();
             if live.facts.lock().running.is_some() {
                 state.meter.ended(live.service, &usage);
             }
             state.tree.gone(id, outcome)
         };
+        // Its descendants are stopped; it has ended by itself.
+        consequences.stopping.retain(|other| *other != id);
         self.follow(consequences, "its parent has ended").await;
     }
 
