@@ -48,6 +48,18 @@ fn applets_that_only_print() {
 }
 
 #[test]
+fn applets_that_ask_about_the_network() {
+    for arguments in [
+        &["ip", "address"][..],
+        &["ip", "link", "show", "dev", "lo"],
+        &["ip", "-4", "route", "show", "table", "all"],
+        &["ip", "neigh"],
+    ] {
+        same(arguments);
+    }
+}
+
+#[test]
 fn applets_that_filter() {
     for arguments in [
         &["cat"][..],

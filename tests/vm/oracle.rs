@@ -23,17 +23,17 @@ macro_rules! oracle {
 }
 
 oracle! {
-    files: access copy descriptors directories fchmodat2 full getdents inotify links locks memfd
+    files: access busy copy descriptors directories fchmodat2 full getdents inotify links locks memfd
         modes open openat2 pipes places read_write read_write_flags rename seek stat std sync times
         tmpfile xattr;
     memory: advice brk mmap mremap sharing;
     terminals: jobs line reading sessions settings;
     process: capability credentials exec fork group limits orphan pidfd prctl sched spawn wait;
-    signal: action default fault kill registers restart stack wait;
+    signal: action default fault kill pending registers restart stack wait;
     time: clocks sleep timerfd timers;
     thread: futex life pi shared;
     event: epoll eventfd poll;
-    socket: families inet rights unix;
+    socket: families inet netlink rights unix;
     system: system;
 }
 

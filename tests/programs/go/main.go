@@ -27,6 +27,17 @@ func check(err error) {
 	}
 }
 
+// What netlink tells.
+func interfaces() {
+	all, err := net.Interfaces()
+	check(err)
+	for _, one := range all {
+		addresses, err := one.Addrs()
+		check(err)
+		fmt.Println(one.Index, one.Name, one.MTU, one.Flags, addresses)
+	}
+}
+
 func goroutines() {
 	var sum int64
 	var group sync.WaitGroup
@@ -175,6 +186,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "sleep" {
 		time.Sleep(time.Hour)
 	}
+	interfaces()
 	goroutines()
 	preemption()
 	timers()

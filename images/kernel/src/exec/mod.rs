@@ -165,6 +165,7 @@ impl Found {
         let (entry, interpreter_base) = match &self.interpreter {
             Some((program, elf)) => {
                 let image = image::map(&space, program, elf, image::Base::Interpreter)?;
+                program.permit_writing();
                 (image.entry, image.base)
             }
             None => (main.entry, 0),

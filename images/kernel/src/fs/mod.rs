@@ -14,6 +14,7 @@
 
 pub mod anonymous;
 pub mod budget;
+mod claim;
 mod context;
 mod copy;
 mod descriptors;
@@ -48,6 +49,7 @@ pub mod stdio;
 pub mod timerfd;
 pub mod tree;
 
+pub use claim::Claim;
 pub use context::FsContext;
 pub use descriptors::FdTable;
 pub use file::{Events, File};

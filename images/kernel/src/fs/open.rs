@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use linux_raw_sys::general as linux;
 
+use super::claim::Claim;
 use super::inode::{Inode, New};
 use super::location::Location;
 use super::open_file::OpenFile;
@@ -62,6 +63,14 @@ impl How {
                 linux::O_WRONLY => permission::WRITE,
                 _ => permission::READ | permission::WRITE,
             }
+    }
+
+    /// What it takes of a file that it means to write.
+    fn claim(&self, inode: &dyn Inode) -> Result<Option<Claim>> {
+        if self.access() & permission::WRITE == 0 {
+            return Ok(None);
+        }
+        Claim::to_write(inode)
     }
 }
 
@@ -123,12 +132,14 @@ fn open_location(location: Location, how: How, who: &Credentials) -> Result<Arc<
         permission::own(&**inode, who)?;
     }
     root::complete(inode, None)?;
+    let claim = how.claim(&**inode)?;
     let file = inode.clone().open(how.flags)?;
     let cuts = how.has(linux::O_TRUNC) && inode.kind() == Kind::Regular;
     if cuts {
         inode.truncate(0)?;
     }
     let file = OpenFile::opened(file, how.flags, location);
+    file.set_claim(claim.filter(|_| file.is_writable()));
     if cuts {
         file.tell(linux::IN_MODIFY);
     }
@@ -163,12 +174,15 @@ fn create(found: Found, how: How, context: &FsContext, who: &Credentials) -> Res
     let inode = found.directory.clone().create(&found.name, &new)?;
     inotify::entry(&*found.directory, &found.name, false, linux::IN_CREATE);
     // Whoever makes a file may use it, whatever its permissions are.
+    let claim = how.claim(&*inode)?;
     let file = inode.clone().open(how.flags)?;
     let location = Location {
         inode,
         name: Some((found.directory, found.name)),
     };
-    Ok(OpenFile::opened(file, how.flags, location))
+    let file = OpenFile::opened(file, how.flags, location);
+    file.set_claim(claim);
+    Ok(file)
 }
 
 fn open_unnamed(
@@ -184,6 +198,9 @@ fn open_unnamed(
     // Unless it is to remain alone, it may be given a name.
     let linkable = !how.has(linux::O_EXCL);
     let inode = directory.create_unnamed(&new_file(how, context, who), linkable)?;
+    let claim = how.claim(&*inode)?;
     let file = inode.clone().open(how.flags)?;
-    Ok(OpenFile::opened(file, how.flags, Location::of(inode)))
+    let file = OpenFile::opened(file, how.flags, Location::of(inode));
+    file.set_claim(claim);
+    Ok(file)
 }

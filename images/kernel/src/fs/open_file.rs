@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use linux_raw_sys::general as linux;
 
+use super::claim::Claim;
 use super::file::{DirEntry, Events, File};
 use super::location::Location;
 use super::owner::FileOwner;
@@ -37,6 +38,8 @@ pub struct OpenFile {
     position: AtomicU64,
     /// Whether it may hold locks that end with it.
     locks: AtomicBool,
+    /// Its part in what is written and what runs.
+    claim: Mutex<Option<Claim>>,
     /// Whom its signals are meant for.
     pub owner: Mutex<FileOwner>,
 }
@@ -60,6 +63,7 @@ impl OpenFile {
             flags: AtomicU32::new(flags & !ONLY_OPENING),
             position: AtomicU64::new(0),
             locks: AtomicBool::new(false),
+            claim: Mutex::new(None),
             owner: Mutex::new(FileOwner::default()),
         })
     }
@@ -70,6 +74,12 @@ impl OpenFile {
         let open = Self::new(file, flags, Some(location));
         open.tell(linux::IN_OPEN);
         open
+    }
+
+    /// Keeps others from running what it writes, or from writing what it runs, or does so no more.
+    pub(super) fn set_claim(&self, claim: Option<Claim>) {
+        let old = core::mem::replace(&mut *self.claim.lock(), claim);
+        drop(old);
     }
 
     /// Tells whoever watches it what has happened (IN_*).

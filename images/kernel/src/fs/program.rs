@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 
+use super::claim::Claim;
 use super::inode::Inode;
 use super::open_file::OpenFile;
 use super::path::Walk;
@@ -16,7 +17,7 @@ use crate::io::Sink;
 use crate::mm::Pages;
 use crate::task::{self, Credentials};
 
-/// A program, open to be loaded.
+/// A program, open to be loaded. It cannot be written meanwhile.
 pub struct Program {
     file: Arc<OpenFile>,
 }
@@ -25,7 +26,7 @@ pub struct Program {
 ///
 /// # Errors
 ///
-/// As execve(2): EACCES if it is no regular file or must not be executed, ENOENT, ENOTDIR, ELOOP.
+/// As execve(2): ETXTBSY if it is open to be written, EACCES if it is no regular file or must not be executed, ENOENT, ENOTDIR, ELOOP.
 pub fn open_executable(context: &FsContext, path: &[u8], follow: bool) -> Result<Arc<Program>> {
     let who = task::process().credentials();
     let walk = Walk {
@@ -38,10 +39,11 @@ pub fn open_executable(context: &FsContext, path: &[u8], follow: bool) -> Result
         return Err(Errno::ELOOP);
     }
     check_executable(&*location.inode, &who)?;
+    let claim = Claim::to_run(&*location.inode)?;
     let file = location.inode.clone().open(linux::O_RDONLY)?;
-    Ok(Arc::new(Program {
-        file: OpenFile::new(file, linux::O_RDONLY, Some(location)),
-    }))
+    let file = OpenFile::new(file, linux::O_RDONLY, Some(location));
+    file.set_claim(claim);
+    Ok(Arc::new(Program { file }))
 }
 
 /// Checks that something may be executed.
@@ -106,7 +108,12 @@ impl Program {
         self.file.file().read(offset, &mut Sink::kernel(into))
     }
 
-    /// What is mapped.
+    /// Lets it be written although it is mapped, as Linux does with a program's interpreter.
+    pub fn permit_writing(&self) {
+        self.file.set_claim(None);
+    }
+
+    /// What is mapped: it is not written while it is.
     ///
     /// # Errors
     ///

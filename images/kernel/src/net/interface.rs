@@ -2,7 +2,7 @@
 //! beside loopback.
 
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use linux_raw_sys::{ioctl, net};
 
@@ -15,9 +15,9 @@ pub(super) struct Interface {
     pub(super) name: &'static str,
     pub(super) index: u32,
     /// IFF_*.
-    flags: u16,
+    pub(super) flags: u16,
     /// ARPHRD_*.
-    hardware: u16,
+    pub(super) hardware: u16,
     pub(super) v4: Option<Ipv4Addr>,
     pub(super) v6: Option<Ipv6Addr>,
     mask: Ipv4Addr,
@@ -25,19 +25,21 @@ pub(super) struct Interface {
     pub(super) prefix: u8,
     /// RT_SCOPE_* of its IPv6 address, as `/proc/net/if_inet6` shows it.
     pub(super) scope: u8,
-    mtu: i32,
+    pub(super) mtu: i32,
 }
 
 /// IFF_UP, IFF_LOOPBACK, IFF_RUNNING.
 const LO_FLAGS: u16 = 0x1 | 0x8 | 0x40;
 /// IFF_UP, IFF_POINTOPOINT, IFF_RUNNING, IFF_NOARP: there is nobody to shout at.
 const ETH_FLAGS: u16 = 0x1 | 0x10 | 0x40 | 0x80;
+/// IFF_LOWER_UP, for which the flags of ioctls have no room.
+pub(super) const LOWER_UP: u32 = 0x1_0000;
 /// ARPHRD_LOOPBACK, ARPHRD_NONE.
 const LO_HARDWARE: u16 = 772;
 const ETH_HARDWARE: u16 = 0xfffe;
 /// Bytes of what loopback carries at once.
 pub(super) const MTU: i32 = 65_536;
-const QUEUE: u32 = 1000;
+pub(super) const QUEUE: u32 = 1000;
 /// Bytes of `struct ifreq`, and of its name.
 const REQUEST: usize = 40;
 const NAME_LEN: usize = 16;
@@ -90,7 +92,30 @@ fn address(octets: Ipv4Addr) -> Vec<u8> {
     bytes
 }
 
+/// The network of so many bits that an address is in.
+pub(super) fn network(address: IpAddr, prefix: u8) -> IpAddr {
+    let low = |bits: u8| u128::MAX.checked_shr(bits.into()).unwrap_or(0);
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4((u32::from(v4) & !(low(prefix + 96) as u32)).into()),
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !low(prefix)).into()),
+    }
+}
+
 impl Interface {
+    pub(super) fn is_loopback(&self) -> bool {
+        self.hardware == LO_HARDWARE
+    }
+
+    /// Its address of a family (AF_*), and the bits of that network's prefix.
+    pub(super) fn network(&self, family: u32) -> Option<(IpAddr, u8)> {
+        if family == net::AF_INET {
+            let prefix = u32::from(self.mask).count_ones() as u8;
+            self.v4.map(|v4| (v4.into(), prefix))
+        } else {
+            self.v6.map(|v6| (v6.into(), self.prefix))
+        }
+    }
+
     /// What it answers to a request that names it.
     fn answer(&self, command: u32) -> Result<Vec<u8>> {
         let own = self.v4.ok_or(Errno::EADDRNOTAVAIL);

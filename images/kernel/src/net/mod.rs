@@ -1,7 +1,7 @@
-//! Sockets: Unix sockets, and TCP and UDP over loopback.
+//! Sockets: Unix sockets, TCP and UDP over loopback, and netlink to ask about interfaces.
 //!
 //! A [`Socket`] is a [`crate::fs::File`] over a [`Protocol`]: [`unix`], [`inet::tcp`] or
-//! [`inet::udp`]. There are no packets. What is sent is put into the receiver's queue at once:
+//! [`inet::udp`], or [`netlink`]. There are no packets. What is sent is put into the receiver's queue at once:
 //! bytes into [`bytes::Bytes`], messages into [`messages::Messages`]; who has nothing to read, or
 //! no room to write, gets EAGAIN and waits on the queue of its own end, which the other end wakes.
 //! Addresses that are not of this guest go through [`outside`].
@@ -15,6 +15,7 @@ mod credentials;
 pub mod inet;
 mod interface;
 pub mod messages;
+mod netlink;
 pub mod outside;
 mod protocol;
 mod rights;

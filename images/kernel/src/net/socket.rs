@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use linux_raw_sys::{ioctl, net};
 
 use super::protocol::{Outgoing, Protocol};
-use super::{inet, interface, table, unix};
+use super::{inet, interface, netlink, table, unix};
 use crate::errno::{Errno, Result};
 use crate::fs::{Events, File, Kind, Stat, anonymous};
 use crate::io::{Sink, Source};
@@ -58,6 +58,7 @@ pub fn create(family: u32, kind: u32, protocol: u32) -> Result<Arc<Socket>> {
     let protocol: Arc<dyn Protocol> = match family {
         net::AF_UNIX => unix::create(kind, protocol)?,
         net::AF_INET | net::AF_INET6 => inet::create(family, kind, protocol)?,
+        net::AF_NETLINK => netlink::create(kind, protocol)?,
         net::AF_PACKET => return Err(Errno::EPERM),
         _ => return Err(Errno::EAFNOSUPPORT),
     };

@@ -34,6 +34,8 @@ pub enum Line {
         /// Its number.
         inode: u64,
     },
+    /// In none of them.
+    None,
     /// In `unix`.
     Unix {
         /// Whether it listens.

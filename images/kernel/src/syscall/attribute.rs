@@ -7,6 +7,7 @@ use linux_raw_sys::general as linux;
 use super::lookup::{self, HERE, file, find, usable_file, walk};
 use super::{Address, Answer, Fd, Path};
 use crate::errno::{Errno, Result};
+use crate::fs::Claim;
 use crate::fs::inode::{Change, FileSystem};
 use crate::fs::stat::Timestamp;
 use crate::fs::{self, Kind, Location, budget, inotify, mount, permission};
@@ -370,6 +371,7 @@ pub fn truncate(path: Path, size: i64) -> Answer {
     }
     let who = task::process().credentials();
     permission::check(&location.inode.stat(), permission::WRITE, &who)?;
+    let _claim = Claim::to_write(&*location.inode)?;
     // A file that keeps its size keeps its times, unlike with ftruncate(2).
     let stat = location.inode.stat();
     if size > stat.size {
