@@ -73,9 +73,13 @@ async fn timers() {
             n
         });
     }
+    // In which order they are joined, a busy machine decides.
+    let mut slept = Vec::new();
     while let Some(Ok(n)) = set.join_next().await {
-        println!("slept {n} ms");
+        slept.push(n);
     }
+    slept.sort_unstable();
+    println!("slept {slept:?} ms");
     println!(
         "at least 30 ms: {}",
         start.elapsed() >= Duration::from_millis(30)
