@@ -161,21 +161,22 @@ impl Node {
     }
 
     /// Waits until an instance has printed a line that contains some words, and returns what it
-    /// printed to its standard output until then.
+    /// printed until then.
     ///
     /// # Panics
     ///
     /// When it ends before.
     pub fn until_it_says(&self, instance: &str, words: &str) -> String {
+        let (output, theirs) = std::io::pipe().expect("a pipe can be made");
         let mut command = self.command(["logs", "--follow", instance]);
-        let mut child = command
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("unicell starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        command.stderr(theirs.try_clone().expect("a descriptor is left"));
+        let mut child = command.stdout(theirs).spawn().expect("unicell starts");
+        // The command would hold the pipe open.
+        drop(command);
+        let mut output = BufReader::new(output);
         let mut said = String::new();
         while !said.lines().any(|line| line.contains(words)) {
-            let len = stdout.read_line(&mut said).expect("a log is text");
+            let len = output.read_line(&mut said).expect("a log is text");
             assert_ne!(len, 0, "{instance} ended and never said {words:?}:\n{said}");
         }
         // It may have ended by itself.

@@ -27,4 +27,5 @@ pub mod judge;
 pub mod node;
 pub mod process;
 pub mod run;
+pub mod servers;
 pub mod session;

@@ -140,7 +140,7 @@ impl Run {
     }
 }
 
-fn native_helper() -> PathBuf {
+pub(crate) fn native_helper() -> PathBuf {
     // Built beside `unicell` and the tests.
     unicell_directory().join("run-in-tree")
 }

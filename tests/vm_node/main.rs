@@ -9,4 +9,5 @@ mod children;
 mod examples;
 mod life;
 mod names;
+mod servers;
 mod slots;

@@ -15,6 +15,7 @@ pub(crate) struct Size {
 pub(crate) enum Unit {
     Nanoseconds,
     Bytes,
+    PerSecond,
 }
 
 /// One of those who do the same thing.
@@ -152,6 +153,7 @@ impl Group {
                 (1024.0, "KiB"),
                 (1.0, "B"),
             ],
+            Unit::PerSecond => [(1e9, "G/s"), (1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")],
         };
         let fitting = units.into_iter().find(|(scale, _)| value.abs() >= *scale);
         let (scale, unit) = fitting.unwrap_or(units[3]);

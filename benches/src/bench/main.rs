@@ -17,6 +17,7 @@ mod machine;
 mod make;
 mod operations;
 mod sample;
+mod servers;
 mod streams;
 mod work;
 
@@ -68,6 +69,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         idle::groups(&files)?,
         operations::groups(&files)?,
         streams::groups(),
+        servers::groups(),
         work::groups(&files)?,
         make::groups(&files)?,
     ];

@@ -91,7 +91,7 @@ pub(crate) fn words(command: &mut Command, stream: Stream) -> Result<String, Fai
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn start_failure(command: &Command, source: std::io::Error) -> Failure {
+pub(crate) fn start_failure(command: &Command, source: std::io::Error) -> Failure {
     let program = command.get_program().to_string_lossy().into_owned();
     match source.kind() {
         std::io::ErrorKind::NotFound => Failure::NotInstalled,

@@ -1,5 +1,5 @@
 // Goroutines, channels, timers, HTTP to itself, processes and signals. Prints nothing that depends
-// on time or order.
+// on time or order. Or, when told to serve, a web server.
 package main
 
 import (
@@ -177,7 +177,19 @@ func signals() {
 	fmt.Println(*nothing)
 }
 
+func serve(port string) {
+	listener, err := net.Listen("tcp", ":"+port)
+	check(err)
+	fmt.Println("serving", port)
+	check(http.Serve(listener, http.HandlerFunc(func(to http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(to, "hello from Go")
+	})))
+}
+
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "serve" {
+		serve(os.Args[2])
+	}
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		input, _ := io.ReadAll(os.Stdin)
 		fmt.Printf("child read %s", input)
