@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use kvm_bindings::CpuId;
+use kvm_ioctls::Kvm;
 use unicell_guest_abi::{init, layout};
 
+use crate::clock::ClockWriter;
 use crate::content::Content;
 use crate::cpu;
 use crate::governor::Governor;
 use crate::helper::Helper;
+use crate::jail::{Guarded, JailError};
 use crate::kernel::{Kernel, KernelError};
 use crate::kvm::{self, KvmError, Machine};
 use crate::memory::{BoxImage, Memory, MemoryError};
@@ -36,6 +40,9 @@ pub enum BuildError {
     /// The init block is too long.
     #[error("an init block of {0} bytes: the most is {max}", max = init::MAX)]
     InitSize(usize),
+    /// A thread cannot be restricted.
+    #[error(transparent)]
+    Jail(#[from] JailError),
     /// There is no second thread.
     #[error("the host cannot give a thread: {0}")]
     Thread(std::io::Error),
@@ -142,22 +149,37 @@ impl Builder {
     /// # Errors
     ///
     /// The host refuses, or what was given does not fit.
-    pub fn build(self) -> Result<Vm, BuildError> {
+    pub fn build(mut self) -> Result<Vm, BuildError> {
+        let kvm = kvm::open()?;
+        let (guarded, timeline) = (Guarded::unguarded(), &mut self.timeline);
+        let blank = Blank::new(&kvm, &self.kernel, guarded, timeline)?;
+        self.build_on(blank)
+    }
+
+    /// Makes it of a machine that was made before, for the same kernel.
+    pub(crate) fn build_on(self, blank: Blank) -> Result<Vm, BuildError> {
         let mut timeline = self.timeline;
         if self.init.len() as u64 > init::MAX {
             return Err(BuildError::InitSize(self.init.len()));
         }
-        let kvm = Arc::new(kvm::open()?);
         let seed = match self.seed {
             Some(seed) => seed,
             None => random()?,
         };
+        let Blank {
+            machine,
+            helper,
+            cpuid,
+            clock,
+            monitor,
+        } = blank;
         let box_size = self.image.as_ref().map_or(0, |image| image.len);
         let memory = Memory::new(self.ram, self.kernel.mapped(), self.image)?;
         let memory = Arc::new(memory);
         timeline.mark("memory mapped");
         let content = Content {
             kernel: self.kernel.clone(),
+            cpuid,
             ram: self.ram,
             box_size,
             init: self.init,
@@ -165,19 +187,11 @@ impl Builder {
             seed,
             window: self.window,
         };
-        let helper = Helper::spawn(Arc::clone(&kvm), content, Arc::clone(&memory))?;
-        let mut machine = Machine::new(&kvm, memory.slots(), &mut timeline)?;
-        let cpuid = helper.prepared()?;
+        helper.fill(content, Arc::clone(&memory));
+        machine.set_memory(memory.slots(), self.ram)?;
+        timeline.mark("memory slots");
+        helper.filled()?;
         timeline.mark("memory filled");
-        let header = self.kernel.header();
-        let state = cpu::initial(header, layout::TABLES_GPA);
-        debug_assert_eq!(cpu::vmx::violation(&state.0, &state.1), None);
-        let clock = machine.set_state(header, &cpuid, &state)?;
-        timeline.mark("vCPU state");
-        let monitor = Monitor::new().map_err(|source| BuildError::Host {
-            what: "an event descriptor",
-            source,
-        })?;
         Ok(Vm {
             machine,
             helper,
@@ -188,6 +202,45 @@ impl Builder {
             symbols: Symbols::of(self.kernel.bytes()),
             timeline,
             deadline: u64::MAX,
+        })
+    }
+}
+
+/// A machine without memory, and the threads to go with it: all that can be made before it is known
+/// what is to be run.
+pub(crate) struct Blank {
+    machine: Machine,
+    helper: Helper,
+    cpuid: CpuId,
+    clock: ClockWriter,
+    monitor: Monitor,
+}
+
+impl Blank {
+    /// Makes it, in the state in which `kernel` is entered.
+    pub(crate) fn new(
+        kvm: &Kvm,
+        kernel: &Kernel,
+        guarded: Guarded,
+        timeline: &mut Timeline,
+    ) -> Result<Self, BuildError> {
+        let mut machine = Machine::new(kvm, timeline)?;
+        let cpuid = kvm::features(kvm)?;
+        let header = kernel.header();
+        let state = cpu::initial(header, layout::TABLES_GPA);
+        debug_assert_eq!(cpu::vmx::violation(&state.0, &state.1), None);
+        let clock = machine.set_state(header, &cpuid, &state)?;
+        let monitor = Monitor::new().map_err(|source| BuildError::Host {
+            what: "an event descriptor",
+            source,
+        })?;
+        timeline.mark("vCPU state");
+        Ok(Self {
+            machine,
+            helper: Helper::spawn(guarded)?,
+            cpuid,
+            clock,
+            monitor,
         })
     }
 }

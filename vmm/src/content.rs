@@ -20,6 +20,8 @@ const PRESENT: u64 = 448 << 10;
 /// What the kernel finds in RAM.
 pub(crate) struct Content {
     pub(crate) kernel: Kernel,
+    /// What the processor can do.
+    pub(crate) cpuid: CpuId,
     /// RAM in bytes.
     pub(crate) ram: u64,
     /// Bytes of the box image.
@@ -33,7 +35,8 @@ pub(crate) struct Content {
 
 impl Content {
     /// Puts everything in its place.
-    pub(crate) fn put(&self, memory: &Memory, cpuid: &CpuId) -> Result<(), MemoryError> {
+    pub(crate) fn put(&self, memory: &Memory) -> Result<(), MemoryError> {
+        let cpuid = &self.cpuid;
         let (tables, data) = tables(&self.kernel, self.ram, self.box_size);
         let segments = self.kernel.segments().iter().filter(|s| s.in_ram);
         let init = data + segments.map(Segment::pages_size).sum::<u64>();

@@ -1,55 +1,66 @@
-//! The second thread of an instance: it fills the memory while the first makes the machine, and
-//! serves the device once the machine runs.
+//! The second thread of an instance: it fills the memory while the first gives it to the machine,
+//! and serves the device once the machine runs.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use kvm_bindings::CpuId;
-use kvm_ioctls::Kvm;
-
 use crate::builder::BuildError;
 use crate::content::Content;
 use crate::io::Io;
-use crate::kvm;
-use crate::memory::Memory;
+use crate::jail::{Guarded, JailError};
+use crate::memory::{Memory, MemoryError};
 
 /// The second thread. Dropping this before it serves the device ends it.
 pub(crate) struct Helper {
-    prepared: Receiver<Result<CpuId, BuildError>>,
+    fill: SyncSender<(Content, Arc<Memory>)>,
+    filled: Receiver<Result<(), MemoryError>>,
     serve: SyncSender<Io>,
     thread: JoinHandle<()>,
 }
 
 impl Helper {
-    /// Begins to fill `memory`, and to find out what the processor can do.
-    pub(crate) fn spawn(
-        kvm: Arc<Kvm>,
-        content: Content,
-        memory: Arc<Memory>,
-    ) -> Result<Self, BuildError> {
-        let (done, prepared) = sync_channel(1);
+    /// A thread that waits for work, with the filter of its role if `guarded` has one.
+    pub(crate) fn spawn(guarded: Guarded) -> Result<Self, BuildError> {
+        let (there, ready) = sync_channel::<Result<(), JailError>>(1);
+        let (fill, to_fill) = sync_channel::<(Content, Arc<Memory>)>(1);
+        let (done, filled) = sync_channel(1);
         let (serve, served) = sync_channel::<Io>(1);
         let thread = thread::Builder::new().name("io".into());
         let thread = thread.spawn(move || {
-            // Nobody waits for the answer any more if the machine could not be made.
-            let _ = done.send(prepare(&kvm, &content, &memory));
-            drop((kvm, content, memory));
+            let entered = guarded.guard_io();
+            let stopped = entered.is_err();
+            // Nobody waits for an answer any more if the machine could not be made.
+            let _ = there.send(entered);
+            if stopped {
+                return;
+            }
+            if let Ok((content, memory)) = to_fill.recv() {
+                let _ = done.send(content.put(&memory));
+            }
             if let Ok(io) = served.recv() {
                 io.run();
             }
         });
-        Ok(Self {
-            prepared,
+        let helper = Self {
+            fill,
+            filled,
             serve,
             thread: thread.map_err(BuildError::Thread)?,
-        })
+        };
+        ready.recv().map_err(panicked)??;
+        Ok(helper)
     }
 
-    /// Waits until memory is filled. Returns what the processor can do.
-    pub(crate) fn prepared(&self) -> Result<CpuId, BuildError> {
-        let panicked = |_| BuildError::Thread(std::io::Error::other("it panicked"));
-        self.prepared.recv().map_err(panicked)?
+    /// Begins to fill memory.
+    pub(crate) fn fill(&self, content: Content, memory: Arc<Memory>) {
+        // If the thread is gone, the wait for the end of this tells.
+        let _ = self.fill.send((content, memory));
+    }
+
+    /// Waits until memory is filled.
+    pub(crate) fn filled(&self) -> Result<(), BuildError> {
+        Ok(self.filled.recv().map_err(panicked)??)
     }
 
     /// Serves the device from now on, until the instance ends.
@@ -60,10 +71,6 @@ impl Helper {
     }
 }
 
-/// The features first: they are needed first, and filling memory holds up the making of a machine
-/// while both want the map of this process' memory.
-fn prepare(kvm: &Kvm, content: &Content, memory: &Memory) -> Result<CpuId, BuildError> {
-    let cpuid = kvm::features(kvm)?;
-    content.put(memory, &cpuid)?;
-    Ok(cpuid)
+fn panicked(_: std::sync::mpsc::RecvError) -> BuildError {
+    BuildError::Thread(std::io::Error::other("it panicked"))
 }

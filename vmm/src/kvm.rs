@@ -53,22 +53,23 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Makes a machine whose slots map live memory of this process that outlives it.
-    pub(crate) fn new(
-        kvm: &Kvm,
-        slots: &[Slot],
-        timeline: &mut Timeline,
-    ) -> Result<Self, KvmError> {
+    /// Makes a machine without memory.
+    pub(crate) fn new(kvm: &Kvm, timeline: &mut Timeline) -> Result<Self, KvmError> {
         let vm = kvm.create_vm().map_err(failed("KVM_CREATE_VM"))?;
         timeline.mark("create VM");
         let vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
         timeline.mark("create vCPU");
-        for (number, slot) in slots.iter().enumerate() {
-            add_slot(&vm, number as u32, slot)?;
-        }
         let doorbell = doorbell(&vm)?;
-        timeline.mark("memory slots");
         Ok(Self { vcpu, doorbell, vm })
+    }
+
+    /// Gives it live memory of this process that outlives it, and bounds what KVM may use for
+    /// `ram` bytes of it.
+    pub(crate) fn set_memory(&self, slots: &[Slot], ram: u64) -> Result<(), KvmError> {
+        for (number, slot) in slots.iter().enumerate() {
+            add_slot(&self.vm, number as u32, slot)?;
+        }
+        cap_shadow_pages(&self.vm, ram)
     }
 
     /// Sets the state in which the vCPU is entered first. Returns who keeps its time.
@@ -86,6 +87,26 @@ impl Machine {
         let tsc_khz = self.vcpu.get_tsc_khz();
         let tsc_khz = tsc_khz.map_err(failed("KVM_GET_TSC_KHZ"))?;
         Ok(ClockWriter::new(tsc_khz, tsc_offset))
+    }
+}
+
+/// Bounds the pages of page tables that KVM keeps for a guest (KVM_SET_NR_MMU_PAGES): a guest can
+/// make any number of them, and KVM makes a page or two for each. It counts them where the processor
+/// has no page tables of its own for guests.
+fn cap_shadow_pages(vm: &VmFd, ram: u64) -> Result<(), KvmError> {
+    /// _IO(KVMIO, 0x44).
+    const KVM_SET_NR_MMU_PAGES: libc::c_ulong = 0xae44;
+    /// A page of tables maps 512; programs that lie scattered need several times as many.
+    const PAGES_EACH: u64 = 32;
+    const LEAST: u64 = 1024;
+    let most = (ram / layout::PAGE_SIZE / PAGES_EACH).max(LEAST);
+    // SAFETY: the call takes a number.
+    match unsafe { libc::ioctl(vm.as_raw_fd(), KVM_SET_NR_MMU_PAGES as _, most) } {
+        0 => Ok(()),
+        _ => Err(KvmError {
+            what: "KVM_SET_NR_MMU_PAGES",
+            source: std::io::Error::last_os_error(),
+        }),
     }
 }
 
@@ -284,7 +305,8 @@ impl Drop for Attached<'_> {
     }
 }
 
-fn signal() -> libc::c_int {
+/// The signal of a kick.
+pub(crate) fn signal() -> libc::c_int {
     vmm_sys_util::signal::SIGRTMIN()
 }
 

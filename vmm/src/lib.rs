@@ -4,7 +4,7 @@
 //! ring 3) and its one device, and running it to its end.
 //!
 //! **Not for**: what the messages on the device mean (a [`Backend`] is given for that), which
-//! program runs (the init block is opaque here), who may run it (jails and limits come around).
+//! program runs (the init block is opaque here), who may run it.
 //!
 //! **How it fits**: `unicell-guest-abi` says what guest and host agree on; `unicell-vmm`, the
 //! process that an instance becomes, is a thin shell around [`process`] and [`link`].
@@ -25,6 +25,7 @@ mod device;
 mod governor;
 mod helper;
 mod io;
+pub mod jail;
 mod kernel;
 mod kvm;
 pub mod link;

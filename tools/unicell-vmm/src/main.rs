@@ -6,12 +6,12 @@
 //! What becomes of the guest is told over the link. The exit status says only whether the link was
 //! understood: 0 if so, 1 if not.
 //!
-//! **Invariant**: this process starts no other, and reads nothing but the link and the descriptors
-//! that came over it.
+//! **Invariant**: this process starts no other, except that it may go on in a child of its own
+//! (`jail`), and reads nothing but the link and the descriptors that came over it.
 
 use unicell_kernel_image::KERNEL;
 use unicell_vmm::link::{InstanceEnd, LinkError};
-use unicell_vmm::process;
+use unicell_vmm::{jail, process};
 
 fn main() {
     // Started by a descriptor, the process would be known by its number. Only for those who look.
@@ -29,7 +29,8 @@ fn main() {
 }
 
 fn serve() -> Result<(), LinkError> {
-    let served = process::serve(&InstanceEnd::inherited()?, KERNEL)?;
+    jail::close_inherited()?;
+    let served = process::serve_jailed(&InstanceEnd::inherited()?, KERNEL)?;
     // Destroying the machine takes longer than making it: left to the end of the process, which
     // nobody waits for.
     std::mem::forget(served);

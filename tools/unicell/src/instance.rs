@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitCode};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,9 @@ use unicell_gateway_api::instance as api;
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::layout;
 use unicell_service::package::Package;
+use unicell_vmm::jail::{self, Plan, Process, Spawned, Waiting};
 use unicell_vmm::link::{
-    Command as LinkCommand, Limits, LinkError, Message, NodeEnd, Open, Start as LinkStart, null,
+    Command as LinkCommand, Limits, LinkError, Message, Open, Start as LinkStart, null,
 };
 use unicell_vmm::{BoxImage, End, Outcome};
 
@@ -64,17 +65,24 @@ pub(crate) fn ram(memory: u64) -> Result<u64, UnfitMemory> {
     }
 }
 
-/// A process that waits to become an instance.
-pub(crate) struct Waiting {
-    node: NodeEnd,
-    child: Child,
+/// Users of processes that belong to no node, a number for each process of this machine: the upper
+/// end of what distributions leave free (systemd, "Users, Groups, UIDs and GIDs").
+const USERS: u32 = 0x7000_0000;
+
+/// The jail of an instance that belongs to no node: it has no control group, and writes to the files
+/// that its user names.
+fn plan() -> Plan {
+    Plan {
+        user: jail::is_privileged().then(|| USERS + std::process::id()),
+        ..Plan::plain()
+    }
 }
 
-/// Starts a process that waits to become an instance, so that it is ready when we are.
-pub(crate) fn spawn(cache: Option<&Cache>) -> Result<Waiting> {
+/// Starts a process that enters its jail and waits to become an instance, so that it is ready when
+/// we are.
+pub(crate) fn spawn(cache: Option<&Cache>) -> Result<Spawned> {
     let executable = Executable::open(cache).map_err(Failure::internal)?;
-    let (node, child) = NodeEnd::spawn(executable.command()).map_err(Failure::internal)?;
-    Ok(Waiting { node, child })
+    jail::spawn(executable.command(), &plan()).map_err(Failure::internal)
 }
 
 /// What is to be run.
@@ -92,7 +100,7 @@ pub(crate) struct Start<'a> {
 }
 
 /// Runs an instance to its end. The program has our standard input, output and error.
-pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
+pub(crate) fn run(process: Spawned, start: Start<'_>) -> Result<Outcome> {
     let image = BoxImage {
         file: start
             .package
@@ -124,9 +132,9 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
         log: start.log,
         limits: Limits::default(),
     };
-    let Waiting { node, mut child } = process;
+    let Waiting { node, process, .. } = process.ready().map_err(Failure::internal)?;
     if let Err(error) = node.start(&link_start) {
-        return Err(explain_loss(&error, &mut child));
+        return Err(explain_loss(&error, &process));
     }
     // What only the instance should hold is given up: a reader of its output sees the end.
     drop(link_start);
@@ -142,21 +150,26 @@ pub(crate) fn run(process: Waiting, start: Start<'_>) -> Result<Outcome> {
             Ok(Message::Open(Open { stream, .. })) => {
                 let errno = rustix::io::Errno::NETUNREACH.raw_os_error() as u16;
                 let refused = node.send(&LinkCommand::Refused { stream, errno });
-                refused.map_err(|error| explain_loss(&error, &mut child))?;
+                refused.map_err(|error| explain_loss(&error, &process))?;
             }
             Ok(_) => {}
-            Err(error) => return Err(explain_loss(&error, &mut child)),
+            Err(error) => return Err(explain_loss(&error, &process)),
         }
     };
     Ok(outcome)
 }
 
-fn explain_loss(error: &LinkError, child: &mut Child) -> Failure {
-    match child.wait() {
-        Ok(status) if !status.success() => {
-            Failure::internal(format!("the instance's process ended early: {status}"))
-        }
-        _ => Failure::internal(error),
+fn explain_loss(error: &LinkError, process: &Process) -> Failure {
+    let how = process.wait().ok().and_then(|status| {
+        let signal = status.terminating_signal();
+        let exit = status.exit_status().filter(|status| *status != 0);
+        signal
+            .map(|signal| format!("by signal {signal}"))
+            .or(exit.map(|status| format!("with status {status}")))
+    });
+    match how {
+        Some(how) => Failure::internal(format!("the instance's process ended early, {how}")),
+        None => Failure::internal(error),
     }
 }
 

@@ -13,8 +13,9 @@ use rustix::net::{
     send,
 };
 
-use super::wire::{CommandFrame, DESCRIPTORS, StartFrame};
+use super::wire::{CommandFrame, DESCRIPTORS, PLAN_DESCRIPTORS, PlanFrame, StartFrame};
 use super::{FRAME_MAX, Limits, LinkError, Message, Start, Transport};
+use crate::jail::Plan;
 use crate::memory::BoxImage;
 use crate::window::Window;
 
@@ -42,6 +43,42 @@ impl InstanceEnd {
 
     pub(crate) fn fd(&self) -> &Arc<OwnedFd> {
         &self.0
+    }
+
+    /// Waits for the jail that is to be entered.
+    ///
+    /// # Errors
+    ///
+    /// The link failed or closed, or what came makes no sense.
+    pub fn plan(&self) -> Result<Plan, LinkError> {
+        let mut frame = [0; COMMAND_MAX];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PLAN_DESCRIPTORS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut frame)];
+        let received = recvmsg(&*self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        if received.bytes == 0 {
+            return Err(LinkError::Closed);
+        }
+        let mut descriptors = descriptors(&received, &mut control)?.into_iter();
+        let frame = PlanFrame::decode(&frame[..received.bytes])?;
+        let network = if frame.network {
+            descriptors.next()
+        } else {
+            None
+        };
+        let cgroups: Vec<_> = descriptors.collect();
+        if frame.network != network.is_some() || cgroups.len() != usize::from(frame.cgroups) {
+            return Err(LinkError::Nonsense(
+                "it has another number of descriptors than it should",
+            ));
+        }
+        Ok(Plan {
+            layers: frame.layers,
+            user: frame.user,
+            network,
+            cgroups,
+            file_size: frame.file_size,
+        })
     }
 
     /// Waits for what the instance is started with.

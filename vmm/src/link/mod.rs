@@ -1,8 +1,9 @@
 //! The frames between an instance's process and its node.
 //!
 //! A SOCK_SEQPACKET socket pair joins the two; the process inherits its end as descriptor 0. The
-//! node sends one [`Start`] with descriptors and then [`Command`]s; the process sends [`Message`]s,
-//! first [`Message::Started`] and last [`Message::Ended`]. If the node shuts or closes its end, the
+//! node sends one [`Plan`](crate::jail::Plan), which the process answers by [`Message::Ready`] when it
+//! is in its jail, then one [`Start`] with descriptors, then [`Command`]s; the process sends
+//! [`Message`]s, first [`Message::Started`] and last [`Message::Ended`]. If the node shuts or closes its end, the
 //! instance stops.
 //!
 //! Each side treats the other as hostile: frames are bounded by [`FRAME_MAX`], decoded into typed
@@ -81,6 +82,7 @@ pub use node::NodeEnd;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jail::Report;
 use crate::memory::BoxImage;
 use crate::outcome::Outcome;
 use crate::window::Window;
@@ -122,6 +124,10 @@ pub struct Start {
 /// What an instance's process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Message {
+    /// The process is in its jail and waits for a start.
+    Ready(Report),
+    /// The process could not enter its jail, and ends: why.
+    Unfit(String),
     /// The virtual machine is made and about to run.
     Started,
     /// The instance has ended, or could not begin.
@@ -266,6 +272,9 @@ pub enum LinkError {
     /// The process could not be started.
     #[error("the instance's process cannot be started: {0}")]
     Spawn(std::io::Error),
+    /// The process is in no jail.
+    #[error("{0}")]
+    Unfit(String),
     /// The other side is gone.
     #[error("the other end of the link is gone")]
     Closed,

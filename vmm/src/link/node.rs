@@ -1,6 +1,6 @@
 //! The node's end.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{self, Child};
@@ -8,14 +8,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
-    SocketFlags, SocketType, recv, sendmsg, shutdown, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, sendmsg,
+    shutdown, socketpair,
 };
 use unicell_guest_abi::message::FIRST_INCOMING;
 
-use super::wire::{CommandFrame, DESCRIPTORS, StartFrame};
+use super::wire::{CommandFrame, DESCRIPTORS, PLAN_DESCRIPTORS, PlanFrame, StartFrame};
 use super::{Command, FRAME_MAX, LinkError, Message, Start};
+use crate::jail::{Plan, Report};
 use crate::window::Window;
 
 /// The node's end of the link to one instance.
@@ -27,9 +30,9 @@ pub struct NodeEnd {
 }
 
 impl NodeEnd {
-    /// Starts the process of an instance, which waits for [`NodeEnd::start`]: the sooner it is
-    /// spawned, the more it has done by then. `command` names the program and its environment; its
-    /// standard input becomes the link.
+    /// Starts the process of an instance, which waits for [`NodeEnd::plan`] ([`crate::jail::spawn`]
+    /// sends it). `command` names the program and its environment; its standard input becomes the
+    /// link.
     ///
     /// # Errors
     ///
@@ -53,6 +56,66 @@ impl NodeEnd {
             streams: AtomicU32::new(0),
         };
         Ok((node, instance))
+    }
+
+    /// Sends the jail that the process is to enter.
+    ///
+    /// # Errors
+    ///
+    /// The link failed.
+    pub fn plan(&self, plan: &Plan) -> Result<(), LinkError> {
+        let frame = PlanFrame::of(plan).encode()?;
+        // Who answers is told by the kernel.
+        set_socket_passcred(&self.socket, true)?;
+        let descriptors = plan.network.iter().chain(&plan.cgroups);
+        let descriptors: Vec<_> = descriptors.map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(PLAN_DESCRIPTORS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(LinkError::Nonsense("it has too many descriptors"));
+        }
+        let flags = SendFlags::NOSIGNAL;
+        sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut control, flags)?;
+        Ok(())
+    }
+
+    /// Waits for the answer to [`NodeEnd::plan`]: the layers that hold, and the number of the process
+    /// that is in them, as the kernel says. It may be a child of the one that was started.
+    ///
+    /// # Errors
+    ///
+    /// The link failed or closed, or a layer failed.
+    pub fn ready(&self) -> Result<(Report, u32), LinkError> {
+        let mut frame = vec![0; FRAME_MAX];
+        // With room for nothing else: descriptors are closed unseen.
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(&mut frame)];
+        let received = loop {
+            match recvmsg(
+                &self.socket,
+                &mut parts,
+                &mut control,
+                RecvFlags::CMSG_CLOEXEC,
+            ) {
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Err(LinkError::Closed),
+                received => break received?,
+            }
+        };
+        if received.bytes == 0 {
+            return Err(LinkError::Closed);
+        }
+        let pid = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmCredentials(sender) => Some(sender.pid),
+            _ => None,
+        });
+        let pid = pid.and_then(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
+        match (Message::decode(&frame[..received.bytes])?, pid) {
+            (Message::Ready(report), Some(pid)) => Ok((report, pid)),
+            (Message::Unfit(reason), _) => Err(LinkError::Unfit(reason)),
+            _ => Err(LinkError::Nonsense("it is no answer to a plan")),
+        }
     }
 
     /// Sends what the instance is started with.

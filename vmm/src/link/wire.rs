@@ -8,6 +8,7 @@ use unicell_guest_abi::init;
 use unicell_guest_abi::message::FIRST_INCOMING;
 
 use super::{Command, FRAME_MAX, Limits, LinkError, Message, Transport};
+use crate::jail::{Layer, Plan};
 use crate::window::Window;
 
 /// The first number of every frame. Node and process come from one build; a mismatch is an old
@@ -17,6 +18,49 @@ const VERSION: u32 = 4;
 /// Descriptors that come with a start: standard input, output, error, the log, the init block, and
 /// the box image if there is one.
 pub(super) const DESCRIPTORS: usize = 6;
+
+/// Control groups that a process can be in at once: one for each bound, at most.
+const GROUPS_MAX: u8 = 4;
+/// Descriptors that come with a plan, at most: its groups, and its network.
+pub(super) const PLAN_DESCRIPTORS: usize = GROUPS_MAX as usize + 1;
+
+/// [`Plan`] without its descriptors.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PlanFrame {
+    version: u32,
+    pub(super) layers: Vec<Layer>,
+    pub(super) user: Option<u32>,
+    pub(super) file_size: Option<u64>,
+    /// Whether a network comes with it.
+    pub(super) network: bool,
+    /// How many control groups come with it, after the network.
+    pub(super) cgroups: u8,
+}
+
+impl PlanFrame {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self {
+            version: VERSION,
+            layers: plan.layers.clone(),
+            user: plan.user,
+            file_size: plan.file_size,
+            network: plan.network.is_some(),
+            cgroups: u8::try_from(plan.cgroups.len()).unwrap_or(u8::MAX),
+        }
+    }
+
+    pub(super) fn encode(&self) -> Result<Vec<u8>, LinkError> {
+        encode(self)
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
+        let frame: Self = decode(bytes)?;
+        if frame.version != VERSION {
+            return Err(LinkError::Nonsense("it is of another version"));
+        }
+        Ok(frame)
+    }
+}
 
 /// [`super::Start`] without its descriptors.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +217,8 @@ impl Message {
         let mut message = decode(bytes)?;
         match &mut message {
             Self::Ended(outcome) => outcome.make_printable(),
+            Self::Ready(report) => report.make_printable(),
+            Self::Unfit(reason) => *reason = crate::outcome::printable(reason),
             Self::Open(open) if open.stream >= FIRST_INCOMING => {
                 return Err(LinkError::Nonsense("its stream has a number of the node's"));
             }

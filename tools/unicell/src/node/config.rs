@@ -8,6 +8,7 @@ use unicell_gateway_api::instance::Limits;
 use unicell_gateway_api::network::{Descriptor, Endpoint, NetworkPolicy};
 use unicell_service::manifest::parse_memory;
 
+use super::nursery::Settings;
 use crate::failure::{Failure, Result};
 
 /// The file.
@@ -19,6 +20,9 @@ pub(super) struct File {
     /// What all instances together may use.
     #[serde(default)]
     capacity: Capacity,
+    /// How instances are kept apart from the host.
+    #[serde(default)]
+    jail: Jail,
     /// Networks that services may be granted, by a tag.
     #[serde(default)]
     network: std::collections::BTreeMap<String, Network>,
@@ -33,6 +37,14 @@ struct Capacity {
     memory: Option<String>,
     cpus: Option<f64>,
     disk: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Jail {
+    waiting: Option<usize>,
+    first_user: Option<u32>,
+    users: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,6 +63,14 @@ fn yes() -> bool {
 /// Processors that are given out for each that there is: a share bounds an instance and keeps
 /// nothing from the others, and most instances wait most of the time.
 const SHARES_EACH: u32 = 64;
+
+/// Processes that wait to become instances: about as many as are started in the time that it takes
+/// to make one.
+const WAITING: usize = 4;
+/// Users of instances: the upper end of what distributions leave free (systemd, "Users, Groups, UIDs
+/// and GIDs"), above those of `unicell run`.
+const FIRST_USER: u32 = 0x7800_0000;
+const USERS: u32 = 1 << 16;
 
 impl File {
     /// Reads it; without a path, nothing is set.
@@ -106,6 +126,22 @@ impl File {
         })
     }
 
+    /// How instances are kept apart from the host.
+    pub(super) fn jail(&self) -> Result<Settings> {
+        let first = self.jail.first_user.unwrap_or(FIRST_USER);
+        let count = self.jail.users.unwrap_or(USERS);
+        // The last number is no user (chown(2)), and the first is root.
+        match first.checked_add(count) {
+            Some(end) if first > 0 && count > 0 => Ok(Settings {
+                waiting: self.jail.waiting.unwrap_or(WAITING),
+                users: first..end,
+            }),
+            _ => Err(Failure::failed(format!(
+                "jail: {count} users from {first} on are no numbers of users"
+            ))),
+        }
+    }
+
     /// The networks.
     pub(super) fn networks(&self) -> Vec<NetworkPolicy> {
         let policy = |(name, network): (&String, &Network)| NetworkPolicy {
@@ -158,6 +194,9 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
+        }
+        for jail in ["first-user = 0", "users = 0", "first-user = 4294967295"] {
+            assert!(parse(&format!("[jail]\n{jail}")).unwrap().jail().is_err());
         }
         let file = parse("[capacity]\nmemory = \"much\"").unwrap();
         assert!(file.capacity(Path::new("/")).is_err());

@@ -4,6 +4,7 @@
 //! has left on the host is removed at the next start, and told as an event for each instance.
 
 mod config;
+mod nursery;
 mod remains;
 mod runner;
 mod services;
@@ -33,6 +34,7 @@ use crate::failure::{Failure, Result};
 use crate::instance::Executable;
 use crate::place;
 use config::File;
+use nursery::Nursery;
 use runner::Vmm;
 use services::Kept;
 
@@ -85,7 +87,10 @@ async fn live(arguments: &Arguments, file: &File) -> Result<()> {
     // From here on a signal is no sudden death.
     let mut end = End::new().map_err(Failure::internal)?;
     own_directory(&state)?;
-    let gateway = gateway(&state, file)?;
+    let executable = Executable::open(Cache::open().as_ref()).map_err(Failure::internal)?;
+    let nursery = Nursery::new(executable, file.jail()?);
+    let gateway = gateway(&state, file, Arc::clone(&nursery))?;
+    nursery.open().await.map_err(Failure::internal)?;
     let door = operators_door(&socket).await?;
     let listen = arguments.listen.or(file.listen);
     let clients = match listen {
@@ -104,6 +109,7 @@ async fn live(arguments: &Arguments, file: &File) -> Result<()> {
     end.comes().await;
     info!("the node ends: every instance is stopped first");
     gateway.shut_down().await;
+    nursery.close().await;
     doors.cancel();
     // It is ours, and whoever comes finds nobody.
     let _ = std::fs::remove_file(&socket);
@@ -137,7 +143,7 @@ fn own_directory(path: &Path) -> Result<()> {
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))
 }
 
-fn gateway(state: &Path, file: &File) -> Result<Gateway> {
+fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> {
     let (record, last) = Record::open(&state.join("node.redb")).map_err(|error| {
         Failure::failed(error).hint(format!("is another node running in {}?", state.display()))
     })?;
@@ -145,12 +151,11 @@ fn gateway(state: &Path, file: &File) -> Result<Gateway> {
         remains::remove(&remnant.traces);
     }
     let store = Store::open(&state.join("store")).map_err(Failure::failed)?;
-    let executable = Executable::open(Cache::open().as_ref()).map_err(Failure::internal)?;
     let mut config = Config::new(file.capacity(state)?);
     config.networks = file.networks();
     config.clients_publish = file.clients_publish;
     config.architecture = host_level().to_owned();
-    let runner = Arc::new(Vmm { executable });
+    let runner = Arc::new(Vmm { nursery });
     Ok(Gateway::new(
         config,
         runner,

@@ -4,17 +4,15 @@
 //! everything, and is killed when that is over or when it says what makes no sense.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
-use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,10 +23,13 @@ use unicell_gateway_api::run::{
     Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
 };
 use unicell_guest_abi::init::{File, Furnishing, Init};
+use unicell_vmm::jail::cgroup::Bounds;
+use unicell_vmm::jail::{Process, Waiting};
 use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, Start};
 use unicell_vmm::{BoxImage, monotonic_ns};
 
-use crate::instance::{Executable, end_of, ram};
+use super::nursery::{self, Bed, Nursery, Ward};
+use crate::instance::{end_of, ram};
 
 /// Events that wait for the gateway; when they are so many, the instance waits.
 const EVENTS: usize = 64;
@@ -39,45 +40,68 @@ const PERIOD_NS: u64 = 20_000_000;
 /// Shares of processor time are in thousandths of one.
 const WHOLE_CPU: u32 = 1000;
 
+/// Threads of an instance's process: its two, and what KVM starts in its name.
+const THREADS: u64 = 8;
+/// Memory of a process beside its guest's: a part of that for tables, and as much for itself, its
+/// streams, and pages of the box that nobody has read before. Those go again under pressure.
+const TABLES_EACH: u64 = 8;
+const OWN_MEMORY: u64 = 64 << 20;
+/// The period of the host's own bound on processor time, in microseconds, and the least that it
+/// takes for a quota.
+const HOST_PERIOD_US: u64 = 100_000;
+const HOST_QUOTA_US_MIN: u64 = 1_000;
+
 /// Starts micro-VMs, each in a process of its own.
 pub(super) struct Vmm {
-    pub(super) executable: Executable,
+    pub(super) nursery: Arc<Nursery>,
 }
 
 #[async_trait]
 impl Runner for Vmm {
     async fn start(&self, launch: Launch) -> Result<Running, RunError> {
+        let bounds = bounds(launch.limits);
         let start = start_frame(launch)?;
-        let (node, instance) = NodeEnd::pair().map_err(host)?;
-        let mut command = tokio::process::Command::from(self.executable.command());
-        let child = command.stdin(instance).kill_on_drop(true).spawn()?;
-        drop(command);
-        let process = Process::of(&child)?;
-        let traces = process.traces();
-        let sent = node.start(&start);
+        let Ward { waiting, bed } = self.nursery.take().await?;
+        let Waiting { node, process, .. } = waiting;
+        let process = Arc::new(process);
+        let sent = bed.bound(&bounds).and_then(|()| {
+            let sent = node.start(&start);
+            sent.map_err(io::Error::other)
+        });
         // What only the instance should hold is given up.
         drop(start);
-        sent.map_err(host)?;
+        let ready = sent.and_then(|()| readiness(&node));
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                process.kill();
+                nursery::gone(process).await;
+                return Err(error.into());
+            }
+        };
+        let traces = Traces {
+            pid: Some(process.pid()),
+            pid_start: start_time(process.pid()),
+            cgroups: bed.cgroups(),
+            ..Traces::default()
+        };
         let vm = Arc::new(Vm {
-            ready: readiness(&node)?,
+            ready,
             node,
             process,
+            bed: Mutex::new(Some(bed)),
             gone: CancellationToken::new(),
             questions: Mutex::default(),
             brought: Mutex::default(),
         });
         let (sender, events) = mpsc::channel(EVENTS);
-        tokio::spawn(attend(vm.clone(), child, sender));
+        tokio::spawn(attend(vm.clone(), sender));
         Ok(Running {
             instance: vm,
             events,
             traces,
         })
     }
-}
-
-fn host(error: LinkError) -> RunError {
-    RunError::Host(std::io::Error::other(error))
 }
 
 /// What the process is told to become.
@@ -161,57 +185,24 @@ fn limits(limits: api::Limits) -> link::Limits {
     }
 }
 
+/// What the host holds the whole process to. The instance's own bounds are held by its process; this
+/// is what holds if that has been taken over. The thread that serves the device has as much of the
+/// processor's time as the guest.
+fn bounds(limits: api::Limits) -> Bounds {
+    let quota = 2 * HOST_PERIOD_US * u64::from(limits.cpu_milli) / u64::from(WHOLE_CPU);
+    Bounds {
+        memory: limits.memory + limits.memory / TABLES_EACH + OWN_MEMORY,
+        cpu_quota_us: quota.max(HOST_QUOTA_US_MIN),
+        cpu_period_us: HOST_PERIOD_US,
+        threads: THREADS,
+    }
+}
+
 /// The link again, only to wait for it: nothing is read or written through this.
 fn readiness(node: &NodeEnd) -> std::io::Result<UnixDatagram> {
     let socket = std::os::unix::net::UnixDatagram::from(node.as_fd().try_clone_to_owned()?);
     socket.set_nonblocking(true)?;
     UnixDatagram::from_std(socket)
-}
-
-/// A process, which is not mistaken for another that gets its number later.
-struct Process {
-    pid: u32,
-    pidfd: OwnedFd,
-}
-
-impl Process {
-    fn of(child: &Child) -> std::io::Result<Self> {
-        let pid = child
-            .id()
-            .ok_or_else(|| std::io::Error::other("it has ended already"))?;
-        let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let number = number.ok_or_else(|| std::io::Error::other("its number is none"))?;
-        let pidfd = pidfd_open(number, PidfdFlags::empty())?;
-        Ok(Self { pid, pidfd })
-    }
-
-    /// By what it is found after the node was killed.
-    fn traces(&self) -> Traces {
-        Traces {
-            pid: Some(self.pid),
-            pid_start: start_time(self.pid),
-            ..Traces::default()
-        }
-    }
-
-    fn kill(&self) {
-        // That it is gone already is as well.
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-    }
-
-    /// Waits until it is gone; kills it when that takes too long.
-    async fn gone(&self, mut child: Child) {
-        let mut ended = timeout(PATIENCE, child.wait()).await;
-        if ended.is_err() {
-            warn!(pid = self.pid, "an instance's process hangs: killed");
-            self.kill();
-            // The host's kernel does not hold up for ever a process that was killed.
-            ended = Ok(child.wait().await);
-        }
-        if let Ok(Err(error)) = ended {
-            warn!(pid = self.pid, %error, "an instance's process cannot be reaped");
-        }
-    }
 }
 
 /// When a process was started: field 22 of its `stat`.
@@ -226,7 +217,9 @@ pub(super) fn start_time(pid: u32) -> Option<u64> {
 struct Vm {
     node: NodeEnd,
     ready: UnixDatagram,
-    process: Process,
+    process: Arc<Process>,
+    /// None when the process is gone.
+    bed: Mutex<Option<Bed>>,
     /// Cancelled when there is no process any more.
     gone: CancellationToken,
     /// Who asked for the usage, in the order of the answers.
@@ -247,7 +240,7 @@ impl Vm {
             Ok(_) => Err(Gone),
             Err(_) => {
                 warn!(
-                    pid = self.process.pid,
+                    pid = self.process.pid(),
                     "an instance's process does not read: killed"
                 );
                 self.process.kill();
@@ -264,6 +257,18 @@ impl Vm {
         };
         let received = self.ready.async_io(Interest::READABLE, receive).await;
         received.unwrap_or(Err(LinkError::Closed))
+    }
+
+    /// Waits until the process has closed its end, which it does when it ends; kills it when that
+    /// takes too long.
+    async fn hung_up(&self) {
+        let closed = async { while self.receive().await.is_ok() {} };
+        if timeout(PATIENCE, closed).await.is_err() {
+            let pid = self.process.pid();
+            warn!(pid, "an instance's process hangs: killed");
+        }
+        // What ends by itself is not disturbed, and what only pretends to, ends.
+        self.process.kill();
     }
 
     /// Tells whoever brought a stream what became of it. Whether anybody waited.
@@ -294,7 +299,7 @@ impl Drop for Brought<'_> {
 }
 
 /// Passes on what an instance tells, until it has ended and nothing is left of it.
-async fn attend(vm: Arc<Vm>, child: Child, events: mpsc::Sender<Event>) {
+async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     let mut usage = link::Usage::default();
     let outcome = loop {
         let event = match vm.receive().await {
@@ -332,12 +337,13 @@ async fn attend(vm: Arc<Vm>, child: Child, events: mpsc::Sender<Event>) {
                 continue;
             }
             Ok(Message::Ended(outcome)) => break end_of(&outcome),
+            Ok(Message::Ready(_) | Message::Unfit(_)) => {
+                vm.process.kill();
+                break lost("it speaks of its jail after its start");
+            }
             Err(error) => {
                 vm.process.kill();
-                break Outcome::Failed {
-                    code: crate::exit_code::Code::Internal as u16,
-                    reason: format!("its process ended without a word: {error}"),
-                };
+                break lost(&error.to_string());
             }
         };
         if events.send(event).await.is_err() {
@@ -347,11 +353,21 @@ async fn attend(vm: Arc<Vm>, child: Child, events: mpsc::Sender<Event>) {
     };
     vm.questions.lock().clear();
     vm.brought.lock().clear();
-    vm.process.gone(child).await;
+    vm.hung_up().await;
+    nursery::gone(Arc::clone(&vm.process)).await;
+    // Before anybody is told: nothing of it is left on the host then.
+    drop(vm.bed.lock().take());
     vm.gone.cancel();
     let usage = used(usage);
     // As above.
     let _ = events.send(Event::Ended { outcome, usage }).await;
+}
+
+fn lost(why: &str) -> Outcome {
+    Outcome::Failed {
+        code: crate::exit_code::Code::Internal as u16,
+        reason: format!("its process ended without a word: {why}"),
+    }
 }
 
 fn used(usage: link::Usage) -> api::Usage {
@@ -422,6 +438,10 @@ impl Instance for Vm {
     }
 
     async fn limits(&self, to: api::Limits) -> Result<(), Gone> {
+        let bounded = self.bed.lock().as_ref().map(|bed| bed.bound(&bounds(to)));
+        if let Some(Err(error)) = bounded {
+            warn!(%error, "the host does not change an instance's bounds");
+        }
         self.send(&Command::Limits(limits(to))).await
     }
 
