@@ -13,6 +13,8 @@ pub(crate) struct Files {
     pub(crate) programs: PathBuf,
     /// Boxes of the end-to-end tests, a directory each.
     boxes: PathBuf,
+    /// Packages of the examples.
+    examples: PathBuf,
     /// For packages.
     packages: PathBuf,
 }
@@ -30,6 +32,7 @@ impl Files {
             floor: here.with_file_name("unicell-floor"),
             programs: target.join("bench/programs"),
             boxes: target.join("boxes"),
+            examples: target.join("examples"),
             packages: target.join("bench"),
         };
         for path in [&files.unicell, &files.floor, &files.programs] {
@@ -44,6 +47,11 @@ impl Files {
     /// A box of the end-to-end tests.
     pub(crate) fn test_box(&self, name: &str) -> PathBuf {
         self.boxes.join(name)
+    }
+
+    /// The package of an example.
+    pub(crate) fn example(&self, name: &str) -> PathBuf {
+        self.examples.join(name).with_extension("cell")
     }
 
     /// The package of a box, packed now.

@@ -9,6 +9,7 @@
 //! **How it fits**: drives the `unicell` binary as its user would, and `unicell-floor`, the other
 //! binary of this crate. `docs/benchmarks.md` explains every row.
 
+mod attacks;
 mod files;
 mod group;
 mod idle;
@@ -70,6 +71,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         operations::groups(&files)?,
         streams::groups(),
         servers::groups(),
+        attacks::groups(&files),
         work::groups(&files)?,
         make::groups(&files)?,
     ];

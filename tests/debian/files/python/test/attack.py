@@ -161,4 +161,23 @@ def files(_):
         print("files", errno.errorcode[error.errno])
 
 
+def without_end(kind):
+    """Does one thing again and again, until it is stopped."""
+    print("attacking", flush=True)
+    while True:
+        if kind == "spins":
+            sum(range(100_000))
+        elif kind == "takes":
+            bytearray(32 << 20)
+        elif kind == "prints":
+            print("attacking " + "x" * 1000)
+        elif kind == "connects":
+            socket.socket().connect_ex(("192.0.2.1", 80))
+        elif kind == "spawns":
+            _, child = call("POST", "/v1/instances", {"service": "child"})
+            call("DELETE", f"/v1/instances/{child['id']}")
+        elif kind == "crashes":
+            call("POST", "/v1/instances", {"service": "broken"})
+
+
 globals()[sys.argv[1]](sys.argv[2] if len(sys.argv) > 2 else None)
