@@ -93,7 +93,7 @@ impl Run {
         // Namespaces of its own, furnished by the helper.
         let mut command = Command::new("unshare");
         command
-            .arg("-mnu")
+            .arg("-imnu")
             .arg(native_helper())
             .arg(self.tree.path())
             .arg(&self.workdir);

@@ -27,6 +27,7 @@ pub mod errno;
 pub mod exec;
 pub mod fs;
 pub mod io;
+pub mod ipc;
 pub mod memory;
 pub mod mm;
 pub mod net;

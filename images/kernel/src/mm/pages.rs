@@ -51,6 +51,14 @@ pub struct AnonymousPages {
     frames: Mutex<BTreeMap<u64, Frame>>,
 }
 
+impl AnonymousPages {
+    /// How many there are so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.frames.lock().len()
+    }
+}
+
 impl Pages for AnonymousPages {
     fn page(&self, index: u64, _: bool) -> Result<Page> {
         let mut frames = self.frames.lock();

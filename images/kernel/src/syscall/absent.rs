@@ -16,13 +16,9 @@ macro_rules! names {
 }
 
 names! {
-    __NR_shmget "shmget";
-    __NR_shmat "shmat";
-    __NR_shmctl "shmctl";
     __NR_semget "semget";
     __NR_semop "semop";
     __NR_semctl "semctl";
-    __NR_shmdt "shmdt";
     __NR_msgget "msgget";
     __NR_msgsnd "msgsnd";
     __NR_msgrcv "msgrcv";

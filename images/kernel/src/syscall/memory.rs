@@ -99,7 +99,7 @@ pub fn mmap(
 }
 
 /// Checks that the limits on memory let a process have more of it.
-fn require_room(process: &Process, more: u64, data: bool) -> Result<()> {
+pub(super) fn require_room(process: &Process, more: u64, data: bool) -> Result<()> {
     let (all_limit, data_limit) = {
         let limits = process.limits.lock();
         (

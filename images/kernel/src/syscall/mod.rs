@@ -17,6 +17,7 @@ pub mod file;
 pub mod futex;
 pub mod identity;
 pub mod inotify;
+pub mod ipc;
 pub mod memory;
 pub mod message;
 pub mod mount;

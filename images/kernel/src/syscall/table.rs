@@ -5,9 +5,9 @@ use linux_raw_sys::general as nr;
 use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
-    attribute, descriptor, directory, event, exec, file, futex, identity, inotify, memory, message,
-    mount, open, pipe, poll, prctl, process, scheduling, signal, socket, system, thread, time,
-    timer, xattr,
+    attribute, descriptor, directory, event, exec, file, futex, identity, inotify, ipc, memory,
+    message, mount, open, pipe, poll, prctl, process, scheduling, signal, socket, system, thread,
+    time, timer, xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -73,6 +73,12 @@ calls! {
     __NR_mlockall "mlockall" memory::mlockall(u32);
     __NR_munlockall "munlockall" memory::munlockall();
     __NR_membarrier "membarrier" memory::membarrier(u32, u32);
+
+    // System V IPC.
+    __NR_shmget "shmget" ipc::shmget(i32, usize, u32);
+    __NR_shmat "shmat" ipc::shmat(i32, Address, u32);
+    __NR_shmdt "shmdt" ipc::shmdt(Address);
+    __NR_shmctl "shmctl" ipc::shmctl(i32, u32, Address);
 
     // Threads and processes.
     __NR_clone "clone" thread::clone(u64, Address, Address, Address, u64);

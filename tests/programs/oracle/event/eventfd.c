@@ -1,5 +1,5 @@
 /* eventfd, eventfd2, signalfd, signalfd4. */
-#include "../tell.h"
+#include "../asleep.h"
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -43,7 +43,7 @@ static void counters(void) {
     }
     call(pread64, "it", fd, &value, 8, 0l);
     if (fork() == 0) {
-        usleep(5000);
+        until_asleep(getppid());
         write(fd, &one, 8);
         _exit(0);
     }

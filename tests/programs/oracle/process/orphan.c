@@ -1,5 +1,5 @@
 /* Children whose parent ends: who adopts them, what they are sent, zombies. */
-#include "../tell.h"
+#include "../asleep.h"
 #include <sys/prctl.h>
 #include <pthread.h>
 
@@ -8,7 +8,7 @@ static void count(int signal) {
     got = signal;
 }
 
-static char state_of(pid_t process) {
+static char shown_state(pid_t process) {
     char path[64], text[512];
     snprintf(path, sizeof path, "/proc/%d/stat", process);
     int fd = open(path, O_RDONLY);
@@ -27,13 +27,13 @@ static void zombie(void) {
     if (child == 0)
         _exit(3);
     waitid(P_PID, child, &info, WEXITED | WNOWAIT);
-    printf("zombie: state %c, kill %d, getpgid %d, getsid %d\n", state_of(child), kill(child, SIGTERM),
+    printf("zombie: state %c, kill %d, getpgid %d, getsid %d\n", shown_state(child), kill(child, SIGTERM),
            getpgid(child) == getpgrp(), getsid(child) == getsid(0));
     tell("setpgid", "of a zombie", setpgid(child, 0));
     int status;
     waitpid(child, &status, 0);
     ended("its status is kept", status);
-    printf("gone: state %c\n", state_of(child));
+    printf("gone: state %c\n", shown_state(child));
     tell("kill", "of what is gone", kill(child, 0));
     tell("getpgid", "of what is gone", getpgid(child));
 }
@@ -136,19 +136,25 @@ static void death_signal(void) {
     close(said[0]);
 }
 
+/* Waits until the process' first thread has ended, as a zombie, or is not told of any more. */
+static void until_first_has_ended(void) {
+    for (char state = 'R'; state != 0 && state != 'Z'; state = state_of(getpid(), getpid()))
+        usleep(1000);
+}
+
 static void *leave_group(void *argument) {
-    usleep(10000);
+    until_asleep(getpid());
     syscall(SYS_exit_group, 12);
     return argument;
 }
 
 static void *thread_ends(void *argument) {
-    usleep(10000);
+    until_first_has_ended();
     return argument;
 }
 
 static void *ends_last(void *argument) {
-    usleep(20000);
+    until_first_has_ended();
     syscall(SYS_exit, 17);
     return argument;
 }

@@ -1,5 +1,5 @@
 /* rt_sigtimedwait, rt_sigsuspend, pause, and signals taken by threads. */
-#include "../tell.h"
+#include "../asleep.h"
 #include <pthread.h>
 #include <sys/time.h>
 #include <time.h>
@@ -22,10 +22,10 @@ static void show(siginfo_t *info) {
            info->si_pid == getpid(), info->si_code == SI_QUEUE ? info->si_value.sival_int : 0);
 }
 
-static void alarm_soon(void) {
-    struct itimerval timer = {{0, 0}, {0, 5000}};
+/* Again and again: one may come before the call has begun. */
+static void alarms(long microseconds) {
+    struct itimerval timer = {{0, microseconds}, {0, microseconds}};
     signal(SIGALRM, note);
-    got = 0;
     must(setitimer(ITIMER_REAL, &timer, NULL));
 }
 
@@ -59,8 +59,10 @@ static void timed(void) {
     call(rt_sigtimedwait, "it was taken all the same", &set, NULL, &zero, 8);
     kill(getpid(), SIGUSR1);
     call(rt_sigtimedwait, "without info", &set, NULL, &zero, 8);
-    alarm_soon();
+    got = 0;
+    alarms(20000);
     call(rt_sigtimedwait, "another signal is handled", &set, &info, NULL, 8);
+    alarms(0);
     printf("handled %d\n", got);
     signal(SIGUSR1, SIG_IGN);
     kill(getpid(), SIGUSR1);
@@ -78,18 +80,22 @@ static void suspended(void) {
     printf("mask back %d\n", now == (bit(SIGUSR1) | bit(SIGHUP)));
     call(rt_sigsuspend, "size 4", &none, 4);
     call(rt_sigsuspend, "nowhere", NOWHERE, 8);
-    alarm_soon();
+    got = 0;
+    alarms(20000);
     call(rt_sigsuspend, "a timer", &none, 8);
+    alarms(0);
     printf("handled %d\n", got);
-    alarm_soon();
+    got = 0;
+    alarms(20000);
     call(pause, "a timer");
+    alarms(0);
     printf("handled %d\n", got);
     /* Ignored signals do not end it. */
     signal(SIGUSR2, SIG_IGN);
     got = 0;
     pid_t child = fork();
     if (child == 0) {
-        usleep(20000);
+        until_asleep(getppid());
         kill(getppid(), SIGUSR2);
         kill(getppid(), SIGALRM);
         _exit(0);

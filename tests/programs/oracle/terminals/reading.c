@@ -1,4 +1,5 @@
 /* How long reads wait and for how much; what is told of readiness; what is left when one side goes. */
+#include "../asleep.h"
 #include "../pty.h"
 #include <sys/epoll.h>
 #include <time.h>
@@ -22,15 +23,14 @@ static void waiting_read(const char *what, size_t most, long least_time) {
     printf("\", %s\n", took >= least_time ? "waited" : "too early");
 }
 
-/* Types bytes one by one from another process, each after the one before was taken. */
+/* Types bytes one by one from another process, once this one waits for them. */
 static pid_t typist(const char *bytes) {
     fflush(stdout);
     pid_t child = must(fork());
     if (child == 0) {
-        for (; *bytes; bytes++) {
-            usleep(50000);
+        until_asleep(getppid());
+        for (; *bytes; bytes++)
             must(write(master, bytes, 1));
-        }
         _exit(0);
     }
     return child;
@@ -50,13 +50,15 @@ static void timing(void) {
     waiting_read("it is there", 10, 0);
     pid_t child = typist("d");
     set_raw(0, 100);
-    waiting_read("it comes", 10, 20);
+    waiting_read("it comes", 10, 0);
     must(waitpid(child, NULL, 0));
 
     set_raw(3, 0);
-    child = typist("abcdef");
-    waiting_read("three of many", 10, 120);
-    waiting_read("two are enough", 2, 50);
+    child = typist("abc");
+    waiting_read("three of many", 10, 0);
+    must(waitpid(child, NULL, 0));
+    child = typist("def");
+    waiting_read("two are enough", 2, 0);
     must(waitpid(child, NULL, 0));
     polls("one is left of three", slave);
     must(write(master, "gh", 2));

@@ -1,5 +1,5 @@
 /* futex: all operations, private and shared, with times. */
-#include "../tell.h"
+#include "../asleep.h"
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -26,25 +26,14 @@ static void *wait_on(void *argument) {
     return NULL;
 }
 
-/* Whether a thread of a process sleeps, as /proc says. */
-static int sleeps(pid_t process, pid_t number) {
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", process, number);
-    int fd = open(path, O_RDONLY);
-    ssize_t len = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[len > 0 ? len : 0] = 0;
-    char *end = strrchr(text, ')');
-    return end && end[2] == 'S';
-}
-
 /* Starts threads and waits until all of them wait. */
 static void start(pthread_t *threads, struct waiter *waiters, int count) {
     for (int at = 0; at < count; at++) {
         waiters[at].thread = 0;
         pthread_create(&threads[at], NULL, wait_on, &waiters[at]);
-        while (!waiters[at].thread || !sleeps(getpid(), waiters[at].thread))
+        while (!waiters[at].thread)
             usleep(1000);
+        until_sleeps(getpid(), waiters[at].thread);
     }
 }
 
@@ -155,8 +144,7 @@ static void shared(void) {
             call(futex, "WAIT shared", own, FUTEX_WAIT, 0, NULL, NULL, 0);
             _exit(*own);
         }
-        while (!sleeps(child, child))
-            usleep(1000);
+        until_asleep(child);
         *words[at] = 9;
         int woken = syscall(SYS_futex, words[at], FUTEX_WAKE, 1, NULL, NULL, 0);
         waitpid(child, &status, 0);
@@ -173,12 +161,13 @@ static void on_alarm(int signal) {
 static void interrupted(void) {
     struct sigaction action = {.sa_handler = on_alarm};
     struct timespec later = {100, 0};
-    struct itimerval timer = {{0, 0}, {0, 10000}};
+    /* Again and again: one may come before the call has begun. */
+    struct itimerval timer = {{0, 20000}, {0, 20000}}, none = {{0, 0}, {0, 0}};
     sigaction(SIGALRM, &action, NULL);
     setitimer(ITIMER_REAL, &timer, NULL);
     FUTEX("WAIT interrupted", &word, FUTEX_WAIT, 0, NULL, NULL, 0);
-    setitimer(ITIMER_REAL, &timer, NULL);
     FUTEX("WAIT with a time, interrupted", &word, FUTEX_WAIT, 0, &later, NULL, 0);
+    setitimer(ITIMER_REAL, &none, NULL);
 }
 
 int main(void) {

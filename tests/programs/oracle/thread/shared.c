@@ -1,5 +1,5 @@
 /* Mutexes, conditions, barriers, semaphores and read-write locks between processes. */
-#include "../tell.h"
+#include "../asleep.h"
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -79,7 +79,7 @@ int main(void) {
     printf("one of three is the last: %d\n", serial);
 
     if (fork() == 0) {
-        usleep(10000);
+        until_asleep(getppid());
         sem_post(&common->semaphore);
         _exit(0);
     }

@@ -1,0 +1,181 @@
+//! System V IPC.
+
+use alloc::vec::Vec;
+
+use super::memory::require_room;
+use super::{Address, Answer};
+use crate::errno::{Errno, Result};
+use crate::ipc::{READ, WRITE, shm};
+use crate::memory::{PAGE_SIZE, page_floor, user};
+use crate::mm::{Backing, Place, Protection, Traits};
+use crate::task;
+
+/// Flags of shmget(2): large pages, of which there are none.
+const SHM_HUGETLB: u32 = 0o4000;
+/// Flags of shmat(2).
+const SHM_RDONLY: u32 = 0o10000;
+const SHM_RND: u32 = 0o20000;
+const SHM_REMAP: u32 = 0o40000;
+const SHM_EXEC: u32 = 0o100_000;
+/// Permission to execute.
+const EXECUTE: u32 = 0o111;
+/// Commands of shmctl(2).
+const IPC_RMID: u32 = 0;
+const IPC_SET: u32 = 1;
+const IPC_STAT: u32 = 2;
+const IPC_INFO: u32 = 3;
+const SHM_LOCK: u32 = 11;
+const SHM_UNLOCK: u32 = 12;
+const SHM_STAT: u32 = 13;
+const SHM_INFO: u32 = 14;
+const SHM_STAT_ANY: u32 = 15;
+
+/// shmget(2).
+pub fn shmget(key: i32, size: usize, flags: u32) -> Answer {
+    if flags & SHM_HUGETLB != 0 {
+        return Err(Errno::ENOMEM);
+    }
+    let size = size as u64;
+    if task::process().space().is_too_much(size) && size <= shm::SIZE_MAX {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(shm::get(key, size, flags)? as u64)
+}
+
+/// shmat(2).
+pub fn shmat(id: i32, address: Address, flags: u32) -> Answer {
+    if id < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let remap = flags & SHM_REMAP != 0;
+    let address = match address.0 {
+        0 if remap => return Err(Errno::EINVAL),
+        address if address.is_multiple_of(PAGE_SIZE) => address,
+        address if flags & SHM_RND != 0 => match page_floor(address) {
+            0 if remap => return Err(Errno::EINVAL),
+            address => address,
+        },
+        _ => return Err(Errno::EINVAL),
+    };
+    let place = match address {
+        0 => Place::Hint(0),
+        address if remap => Place::Fixed(address),
+        address => Place::FixedNoReplace(address),
+    };
+    let protection = Protection {
+        read: true,
+        write: flags & SHM_RDONLY == 0,
+        execute: flags & SHM_EXEC != 0,
+    };
+    let segment = shm::by_id(id)?;
+    let wanted = |bits: u32, asked: bool| if asked { bits } else { 0 };
+    let wanted = READ | wanted(WRITE, protection.write) | wanted(EXECUTE, protection.execute);
+    segment.permissions().check(wanted)?;
+    let process = task::process();
+    require_room(&process, segment.size, false)?;
+    let object = (segment.attach(protection.write) as _, 0);
+    let start = process.space().map(
+        place,
+        segment.size,
+        protection,
+        true,
+        Some(object),
+        Traits::default(),
+    );
+    start.map_err(|errno| match errno {
+        Errno::EEXIST => Errno::EINVAL,
+        errno => errno,
+    })
+}
+
+/// shmdt(2).
+pub fn shmdt(address: Address) -> Answer {
+    if !address.0.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let space = task::process().space();
+    let mut detached = None;
+    // All that is left of what was attached there: parts may have gone, or changed their rights.
+    for area in space.areas() {
+        let Backing::Object(object, offset) = &area.backing else {
+            continue;
+        };
+        if area.start.checked_sub(*offset) != Some(address.0) {
+            continue;
+        }
+        let Some(attachment) = shm::attachment_of(object) else {
+            continue;
+        };
+        space.unmap(area.start, area.end - area.start)?;
+        detached = Some(attachment);
+    }
+    detached.ok_or(Errno::EINVAL)?.segment().detached();
+    Ok(0)
+}
+
+/// shmctl(2).
+pub fn shmctl(id: i32, command: u32, into: Address) -> Answer {
+    if id < 0 {
+        return Err(Errno::EINVAL);
+    }
+    match command {
+        IPC_INFO => limits(into),
+        SHM_INFO => usage(into),
+        IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
+            let segment = match command {
+                IPC_STAT => shm::by_id(id)?,
+                _ => shm::by_index(id)?,
+            };
+            if command != SHM_STAT_ANY {
+                segment.permissions().check(READ)?;
+            }
+            user::copy_out(into.0, &segment.to_bytes())?;
+            Ok(if command == IPC_STAT {
+                0
+            } else {
+                segment.id as u64
+            })
+        }
+        IPC_RMID => {
+            let segment = shm::by_id(id)?;
+            segment.permissions().check_owner()?;
+            segment.remove();
+            Ok(0)
+        }
+        IPC_SET => {
+            // `struct ipc64_perm`: key, user, group, who made it, mode.
+            let [_, uid, gid, _, _, mode]: [u32; 6] = user::read(into.0)?;
+            let segment = shm::by_id(id)?;
+            segment.permissions().check_owner()?;
+            segment.change(uid, gid, mode);
+            Ok(0)
+        }
+        SHM_LOCK | SHM_UNLOCK => {
+            let segment = shm::by_id(id)?;
+            segment.permissions().check_owner()?;
+            segment.lock(command == SHM_LOCK);
+            Ok(0)
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn tell(words: &[u64], into: Address) -> Result<()> {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    user::copy_out(into.0, &bytes)
+}
+
+/// `struct shminfo64`.
+fn limits(into: Address) -> Answer {
+    let most = shm::SEGMENTS_MAX as u64;
+    let words = [shm::SIZE_MAX, 1, most, most, shm::SIZE_MAX, 0, 0, 0, 0];
+    tell(&words, into)?;
+    Ok(shm::last_index() as u64)
+}
+
+/// `struct shm_info`.
+fn usage(into: Address) -> Answer {
+    let (segments, pages, resident) = shm::usage();
+    tell(&[segments as u64, pages, resident, 0, 0, 0], into)?;
+    Ok(shm::last_index() as u64)
+}
