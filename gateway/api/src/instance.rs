@@ -221,6 +221,16 @@ pub enum Determinism {
     D2,
 }
 
+/// How an instance's process is kept apart from the host: the layers of its jail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Jail {
+    /// The layers that hold.
+    pub holds: Vec<String>,
+    /// The layers that this host lacks, and why.
+    pub lacks: BTreeMap<String, String>,
+}
+
 /// Who started an instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "lowercase")]
@@ -268,6 +278,9 @@ pub struct Instance {
     pub usage: Usage,
     /// How far its run can be repeated.
     pub determinism: Determinism,
+    /// What keeps its process apart from the host.
+    #[serde(default)]
+    pub jail: Jail,
     /// Its children that have not ended.
     pub children: Vec<InstanceId>,
 }

@@ -28,7 +28,7 @@ pub use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use crate::id::InstanceId;
-use crate::instance::{Determinism, Limits, Outcome, Transport, Usage};
+use crate::instance::{Determinism, Jail, Limits, Outcome, Transport, Usage};
 use crate::services::BoxImage;
 
 /// A file that is written over the box before the program starts.
@@ -168,6 +168,8 @@ pub struct Running {
     pub events: mpsc::Receiver<Event>,
     /// What it left on the host.
     pub traces: Traces,
+    /// What keeps it apart from the host.
+    pub jail: Jail,
 }
 
 /// Somewhere to run instances.

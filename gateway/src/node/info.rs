@@ -164,7 +164,10 @@ impl Gateway {
         let usage = live.usage().await;
         let state = self.0.state.lock();
         let entry = state.tree.get(live.id)?;
-        let determinism = live.facts.lock().determinism;
+        let (determinism, jail) = {
+            let facts = live.facts.lock();
+            (facts.determinism, facts.jail.clone())
+        };
         Some(Instance {
             id: entry.id,
             incarnation: entry.incarnation,
@@ -180,6 +183,7 @@ impl Gateway {
             allowance: entry.allowance,
             usage,
             determinism,
+            jail,
             children: entry.children.values().copied().collect(),
         })
     }

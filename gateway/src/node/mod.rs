@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
-use unicell_gateway_api::instance::{Determinism, Owner, Usage};
+use unicell_gateway_api::instance::{Determinism, Jail, Owner, Usage};
 use unicell_gateway_api::network::NetworkPolicy;
 use unicell_gateway_api::run::{Instance as Handle, Runner};
 use unicell_gateway_api::service::{Dependency, Slot};
@@ -110,6 +110,7 @@ struct Facts {
     /// The last word, when it has ended.
     usage: Option<Usage>,
     determinism: Determinism,
+    jail: Jail,
     refusals: open::Refusals,
 }
 

@@ -293,8 +293,10 @@ impl Gateway {
             instance,
             events,
             traces,
+            jail,
         } = running;
         // Written after the first note, since the writer keeps the order.
+        live.facts.lock().jail = jail;
         drop(self.note(live, traces));
         // The only place where it is set.
         let _ = live.handle.set(Arc::clone(&instance));

@@ -390,6 +390,7 @@ impl Runner for Host {
                 pid: Some(std::process::id()),
                 ..Traces::default()
             },
+            jail: Jail::default(),
         })
     }
 }

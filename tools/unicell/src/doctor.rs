@@ -1,6 +1,6 @@
 //! `unicell doctor`: what this host offers, what is missing, and how to get it.
 //!
-//! The facts are in [`Report`], which `--json` prints as it is; `findings` judges them for people.
+//! The facts are in [`Facts`], which `--json` prints as it is; `findings` judges them for people.
 
 mod class;
 mod findings;
@@ -12,16 +12,19 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use unicell_vmm::jail::{Layer, Report};
 use unicell_vmm::probe::{Probe, Sight, probe};
 
+use crate::cache::Cache;
 use crate::cli::DoctorArguments;
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
+use crate::instance;
 use findings::Finding;
 
 /// The facts. Fields are added, never changed; one that would change gets another name.
 #[derive(Debug, Serialize)]
-struct Report {
+struct Facts {
     /// Whether boxes can run.
     ready: bool,
     kvm: kvm::Kvm,
@@ -31,6 +34,11 @@ struct Report {
     /// Why none could run, though the device opens.
     guest_failure: Option<String>,
     limits: host::Limits,
+    /// What keeps an instance's process apart from the host, as one that was started for this says;
+    /// control groups are among the limits.
+    jail: Option<Report>,
+    /// Why none could be started.
+    jail_failure: Option<String>,
     findings: Vec<Finding>,
 }
 
@@ -111,7 +119,18 @@ pub(crate) fn doctor(arguments: &DoctorArguments) -> Result<ExitCode> {
     })
 }
 
-fn examine() -> Report {
+/// The jail of a process that is started as for `unicell run`, and ends without becoming an instance;
+/// or why there is none.
+fn jail() -> std::result::Result<Report, String> {
+    let spawned = instance::spawn(Cache::open().as_ref()).map_err(|error| error.to_string())?;
+    let waiting = spawned.ready().map_err(|error| error.to_string())?;
+    let mut report = waiting.report;
+    // Only a node makes them; whether it can is another line.
+    report.lacks.retain(|(layer, _)| *layer != Layer::Cgroup);
+    Ok(report)
+}
+
+fn examine() -> Facts {
     let mut kvm = kvm::Kvm::of_host();
     let probed = match kvm.device {
         kvm::Device::Usable => Some(probe(&class::wanted())),
@@ -125,7 +144,8 @@ fn examine() -> Report {
         }
         None => (None, None),
     };
-    let mut report = Report {
+    let jail = jail();
+    let mut report = Facts {
         ready: guest.is_some(),
         kvm,
         cpu: Cpu {
@@ -134,6 +154,8 @@ fn examine() -> Report {
         guest,
         guest_failure,
         limits: host::Limits::of_host(),
+        jail: jail.as_ref().ok().cloned(),
+        jail_failure: jail.err(),
         findings: Vec::new(),
     };
     report.findings = findings::of(&report);

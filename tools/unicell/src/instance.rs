@@ -80,9 +80,9 @@ fn plan() -> Plan {
 
 /// Starts a process that enters its jail and waits to become an instance, so that it is ready when
 /// we are.
-pub(crate) fn spawn(cache: Option<&Cache>) -> Result<Spawned> {
-    let executable = Executable::open(cache).map_err(Failure::internal)?;
-    jail::spawn(executable.command(), &plan()).map_err(Failure::internal)
+pub(crate) fn spawn(cache: Option<&Cache>) -> std::result::Result<Spawned, LinkError> {
+    let executable = Executable::open(cache).map_err(LinkError::Spawn)?;
+    jail::spawn(executable.command(), &plan())
 }
 
 /// What is to be run.

@@ -28,7 +28,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let since = monotonic_ns();
     let terminal = Terminal::wanted(arguments.interactive, arguments.tty)?;
     let cache = Cache::open();
-    let process = instance::spawn(cache.as_ref())?;
+    let process = instance::spawn(cache.as_ref()).map_err(Failure::internal)?;
     let overrides = arguments.overriding.overrides(&arguments.args);
     let (package, manifest) = open(&arguments.source, overrides, cache.as_ref())?;
     let start = Start {

@@ -22,7 +22,11 @@ pub fn close_inherited() -> Result<(), Errno> {
 }
 
 /// Gives up the standard descriptors: the node's own output is not this process' to write to.
-pub(crate) fn hush() -> Result<(), Errno> {
+///
+/// # Errors
+///
+/// The host has no `/dev/null`.
+pub fn hush() -> Result<(), Errno> {
     let null = File::options().read(true).write(true).open("/dev/null");
     let null = null.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::NODEV))?;
     dup2_stdin(&null)?;

@@ -31,7 +31,7 @@ mod root;
 mod seccomp;
 mod user;
 
-pub use descriptors::close_inherited;
+pub use descriptors::{close_inherited, hush};
 pub use namespaces::empty_network;
 pub use plan::{JailError, Layer, Plan, Report};
 pub use process::{Process, Spawned, Waiting, spawn};
@@ -40,11 +40,10 @@ pub use user::is_privileged;
 use plan::Obstacle;
 use seccomp::Role;
 
-pub(crate) use descriptors::hush;
 pub(crate) use limits::bound_memory;
 
 /// A process that is in all layers but the last, which is for each of its threads.
-pub(crate) struct Entered {
+pub struct Entered {
     layers: Vec<Layer>,
     report: Report,
 }
@@ -57,7 +56,7 @@ pub(crate) struct Entered {
 /// # Errors
 ///
 /// The host has a layer that cannot be entered.
-pub(crate) fn enter(plan: &Plan) -> Result<Entered, JailError> {
+pub fn enter(plan: &Plan) -> Result<Entered, JailError> {
     let mut entered = Entered {
         layers: plan.layers.clone(),
         report: Report::default(),
@@ -99,7 +98,11 @@ impl Entered {
 
     /// What is for a process that has all its threads: a bound on their number, and the calling
     /// one's filter, after all others have theirs.
-    pub(crate) fn close(&mut self) -> Result<(), JailError> {
+    ///
+    /// # Errors
+    ///
+    /// The host has a layer that cannot be entered.
+    pub fn close(&mut self) -> Result<(), JailError> {
         let alone = [Layer::User, Layer::UserNamespace];
         if self.report.has(Layer::Limits) && alone.iter().any(|layer| self.report.has(*layer)) {
             limits::bound_threads().map_err(|obstacle| obstacle.error(Layer::Limits))?;
@@ -108,7 +111,8 @@ impl Entered {
     }
 
     /// What came of it.
-    pub(crate) fn report(&self) -> &Report {
+    #[must_use]
+    pub fn report(&self) -> &Report {
         &self.report
     }
 

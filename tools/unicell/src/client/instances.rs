@@ -3,7 +3,7 @@
 use anstream::println;
 use hyper::Method;
 use unicell_gateway_api::instance::{
-    Instance, Limits, Outcome, Owner, SlotAddress, State, Stopped,
+    Instance, Jail, Limits, Outcome, Owner, SlotAddress, State, Stopped,
 };
 
 use super::http::Client;
@@ -30,13 +30,13 @@ pub(super) fn list(client: &Client, arguments: &ListArguments) -> Result<()> {
     }
     let rows: Vec<_> = instances.iter().map(row).collect();
     let headings = [
-        "ID", "NAME", "OWNER", "STATE", "AGE", "MEMORY", "SERVICE", "SLOTS",
+        "ID", "NAME", "OWNER", "STATE", "AGE", "MEMORY", "JAIL", "SERVICE", "SLOTS",
     ];
     show::table(headings, &rows);
     Ok(())
 }
 
-fn row(instance: &Instance) -> [String; 8] {
+fn row(instance: &Instance) -> [String; 9] {
     [
         instance.id.to_string(),
         instance.name.clone(),
@@ -44,6 +44,7 @@ fn row(instance: &Instance) -> [String; 8] {
         state(instance),
         show::time(instance.usage.wall_ns),
         show::bytes(instance.usage.memory),
+        jail(&instance.jail),
         instance.service.to_string()[..12].to_owned(),
         show::list(instance.slots.iter().map(slot)),
     ]
@@ -54,6 +55,15 @@ fn owner(owner: &Owner) -> String {
         Owner::Operator => "operator".to_owned(),
         Owner::Client(name) => name.clone(),
         Owner::Instance(id) => id.to_string(),
+    }
+}
+
+/// What is lacking, or that nothing is.
+fn jail(jail: &Jail) -> String {
+    match (jail.lacks.is_empty(), jail.holds.is_empty()) {
+        (true, true) => "-".to_owned(),
+        (true, false) => "whole".to_owned(),
+        (false, _) => format!("without {}", show::list(jail.lacks.keys())),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::host::{Cgroups, Limits};
 use super::kvm::{Device, Kind};
-use super::{Guest, Level, Report};
+use super::{Facts, Guest, Level};
 use crate::inspect::bytes;
 
 /// How well it stands with something.
@@ -54,7 +54,7 @@ impl Finding {
 }
 
 /// What the facts mean.
-pub(super) fn of(report: &Report) -> Vec<Finding> {
+pub(super) fn of(report: &Facts) -> Vec<Finding> {
     let mut findings = vec![kind(report), device(report)];
     let cpu = |class: &str| format!("{}{class}", report.cpu.model);
     match &report.guest {
@@ -66,10 +66,11 @@ pub(super) fn of(report: &Report) -> Vec<Finding> {
         None => findings.push(Finding::new("processor", Mark::Ok, cpu(""))),
     }
     findings.extend(limits(&report.limits));
+    findings.push(jail(report));
     findings
 }
 
-fn kind(report: &Report) -> Finding {
+fn kind(report: &Facts) -> Finding {
     let (mark, text) = match report.kvm.kind {
         Kind::Hardware => (Mark::Ok, "by hardware virtualisation (VMX or SVM)"),
         Kind::PageTable => (Mark::Ok, "by page tables, without hardware virtualisation"),
@@ -78,7 +79,7 @@ fn kind(report: &Report) -> Finding {
     Finding::new("KVM", mark, text)
 }
 
-fn device(report: &Report) -> Finding {
+fn device(report: &Facts) -> Finding {
     let (mark, text) = match report.kvm.device {
         Device::Usable => (Mark::Ok, "opens, and a guest has run".to_owned()),
         Device::Absent => (Mark::Missing, "is not there".to_owned()),
@@ -180,6 +181,22 @@ fn limits(limits: &Limits) -> Vec<Finding> {
     ]
 }
 
+fn jail(report: &Facts) -> Finding {
+    let remedy = "run the node as root, or see docs/operations.md for what each layer needs";
+    let (good, text) = match (&report.jail, &report.jail_failure) {
+        (Some(jail), _) if jail.lacks.is_empty() => (true, "whole".to_owned()),
+        (Some(jail), _) => {
+            let lacking = jail.lacks.iter();
+            let lacking: Vec<_> = lacking
+                .map(|(layer, why)| format!("{layer} ({why})"))
+                .collect();
+            (false, format!("without {}", lacking.join(", ")))
+        }
+        (None, why) => (false, why.clone().unwrap_or_default()),
+    };
+    Finding::judged("jail", good, text, remedy)
+}
+
 fn cgroups(limits: &Limits) -> Finding {
     let layout = match limits.cgroups {
         Cgroups::V2 => "version 2",
@@ -187,18 +204,21 @@ fn cgroups(limits: &Limits) -> Finding {
         Cgroups::V1 => "version 1",
         Cgroups::None => "none",
     };
-    let absent = |name: &&str| !limits.cgroup_controllers.iter().any(|found| found == name);
-    let absent: Vec<_> = ["cpu", "memory", "pids"]
-        .into_iter()
-        .filter(absent)
-        .collect();
-    let text = match absent[..] {
-        [] => format!("{layout}, with cpu, memory and pids"),
+    const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
+    let lacking = |found: &[String]| -> Vec<&str> {
+        let absent = |name: &&str| !found.iter().any(|found| found == name);
+        NEEDED.into_iter().filter(absent).collect()
+    };
+    let absent = lacking(&limits.cgroup_controllers);
+    let good = absent.is_empty() || lacking(&limits.cgroup_v1_controllers).is_empty();
+    let text = match (absent.is_empty(), good) {
+        (true, _) => format!("{layout}, with cpu, memory and pids"),
+        (_, true) => format!("{layout}; cpu, memory and pids of version 1"),
         _ => format!("{layout}; version 2 lacks {}", absent.join(", ")),
     };
     Finding::judged(
         "cgroups",
-        absent.is_empty(),
+        good,
         text,
         "boot with `systemd.unified_cgroup_hierarchy=1`, so that what an instance may use is \
          bounded by the host too",

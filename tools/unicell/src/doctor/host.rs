@@ -35,6 +35,8 @@ pub(super) struct Limits {
     pub(super) cgroups: Cgroups,
     /// The controllers of version 2.
     pub(super) cgroup_controllers: Vec<String>,
+    /// The mounted controllers of version 1.
+    pub(super) cgroup_v1_controllers: Vec<String>,
 }
 
 impl Limits {
@@ -42,7 +44,8 @@ impl Limits {
     pub(super) fn of_host() -> Self {
         let files = getrlimit(Resource::Nofile);
         let meminfo = read("/proc/meminfo");
-        let (cgroups, root) = cgroups(&read("/proc/self/mounts"));
+        let mounts = read("/proc/self/mounts");
+        let (cgroups, root) = cgroups(&mounts);
         let controllers = read(&format!("{root}/cgroup.controllers"));
         Self {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
@@ -54,6 +57,7 @@ impl Limits {
             landlock: landlock::version(),
             cgroups,
             cgroup_controllers: controllers.split_whitespace().map(str::to_owned).collect(),
+            cgroup_v1_controllers: v1_controllers(&mounts),
         }
     }
 }
@@ -108,6 +112,18 @@ fn cgroups(mounts: &str) -> (Cgroups, String) {
     }
 }
 
+/// What the options of the mounts of version 1 name, controllers among them.
+fn v1_controllers(mounts: &str) -> Vec<String> {
+    let fields = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    let of_v1 = fields.filter(|fields| fields.get(2) == Some(&"cgroup"));
+    let options = of_v1.filter_map(|fields| Some(fields.get(3)?.split(',').map(str::to_owned)));
+    let mut names: Vec<String> = options.flatten().collect();
+    names.retain(|name| !matches!(&**name, "rw" | "relatime" | "nosuid" | "nodev" | "noexec"));
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +133,7 @@ mod tests {
         let v1 = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n";
         let v2 = "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         assert_eq!(cgroups(v1).0, Cgroups::V1);
+        assert_eq!(v1_controllers(&[v1, v2].concat()), ["cpu"]);
         assert_eq!(cgroups(v2), (Cgroups::V2, "/sys/fs/cgroup/unified".into()));
         assert_eq!(cgroups(&[v1, v2].concat()).0, Cgroups::Hybrid);
         assert_eq!(

@@ -24,7 +24,7 @@ use unicell_gateway_api::run::{
 };
 use unicell_guest_abi::init::{File, Furnishing, Init};
 use unicell_vmm::jail::cgroup::Bounds;
-use unicell_vmm::jail::{Process, Waiting};
+use unicell_vmm::jail::{Process, Report, Waiting};
 use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, Start};
 use unicell_vmm::{BoxImage, monotonic_ns};
 
@@ -62,7 +62,11 @@ impl Runner for Vmm {
         let bounds = bounds(launch.limits);
         let start = start_frame(launch)?;
         let Ward { waiting, bed } = self.nursery.take().await?;
-        let Waiting { node, process, .. } = waiting;
+        let Waiting {
+            node,
+            process,
+            report,
+        } = waiting;
         let process = Arc::new(process);
         let sent = bed.bound(&bounds).and_then(|()| {
             let sent = node.start(&start);
@@ -100,6 +104,7 @@ impl Runner for Vmm {
             instance: vm,
             events,
             traces,
+            jail: jail(&report),
         })
     }
 }
@@ -182,6 +187,16 @@ fn limits(limits: api::Limits) -> link::Limits {
     link::Limits {
         cpu,
         memory: Some(limits.memory),
+    }
+}
+
+fn jail(report: &Report) -> api::Jail {
+    let lacking = report.lacks.iter();
+    api::Jail {
+        holds: report.holds.iter().map(ToString::to_string).collect(),
+        lacks: lacking
+            .map(|(layer, why)| (layer.to_string(), why.clone()))
+            .collect(),
     }
 }
 

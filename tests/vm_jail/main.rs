@@ -1,0 +1,353 @@
+//! Each layer of the jail against what it is for, with the other layers off: the probe enters it by
+//! the same code as an instance's process, and then tries.
+
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::process::{Child, Command, Stdio};
+
+use unicell_tests::hosts::skip;
+use unicell_vmm::jail::cgroup::{Bounds, Groups};
+use unicell_vmm::jail::{self, Layer, Plan};
+
+/// What became of the probe.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Done,
+    Refused(i32),
+    Killed(i32),
+}
+
+use Fate::{Done, Killed, Refused};
+
+/// A user of nobody's.
+const USER: u32 = 0x7fff_0000;
+
+fn plan(layers: &[Layer]) -> Plan {
+    Plan {
+        layers: layers.into(),
+        user: jail::is_privileged().then_some(USER),
+        file_size: Some(0),
+        ..Plan::plain()
+    }
+}
+
+/// Lets the probe try something in a jail of which all layers have to hold.
+#[track_caller]
+fn attempt_in(plan: &Plan, act: &str, operand: impl ToString) -> Fate {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jail-probe"));
+    command.arg(act).arg(operand.to_string());
+    let spawned = jail::spawn(command, plan).expect("the probe starts");
+    let waiting = spawned.ready().expect("the probe enters its jail");
+    assert_eq!(waiting.report.lacks, [], "{act}");
+    let status = waiting.process.wait().expect("the probe ends");
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(0), _) => Done,
+        (Some(errno), _) => Refused(errno),
+        (None, Some(signal)) => Killed(signal),
+        (None, None) => panic!("{act}: neither an exit nor a signal"),
+    }
+}
+
+#[track_caller]
+fn attempt(layers: &[Layer], act: &str, operand: impl ToString) -> Fate {
+    attempt_in(&plan(layers), act, operand)
+}
+
+/// A process that the probe would harm.
+struct Victim(Child);
+
+impl Victim {
+    fn new() -> Self {
+        let mut sleep = Command::new("sleep");
+        Self(sleep.arg("1000").spawn().expect("sleep starts"))
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // It may have been killed already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Tests of layers that only a privileged node has.
+fn unprivileged() -> bool {
+    let lacking = !jail::is_privileged();
+    if lacking {
+        skip("this user may not give others a user of their own");
+    }
+    lacking
+}
+
+#[test]
+fn without_a_jail_everything_works() {
+    if unprivileged() {
+        return;
+    }
+    // Else the refusals below would prove nothing.
+    let victim = Victim::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it has an address").port();
+    assert_eq!(attempt(&[], "open", ""), Done);
+    assert_eq!(attempt(&[], "kill", victim.pid()), Done);
+    assert_eq!(attempt(&[], "proc", victim.pid()), Done);
+    assert_eq!(attempt(&[], "ptrace", victim.pid()), Done);
+    assert_eq!(attempt(&[], "connect", port), Done);
+    for act in [
+        "socket",
+        "namespace",
+        "user-namespace",
+        "execute-memory",
+        "file",
+    ] {
+        assert_eq!(attempt(&[], act, ""), Done, "{act}");
+    }
+}
+
+#[test]
+fn descriptors_are_not_inherited() {
+    let file = std::fs::File::open("/etc/passwd").expect("it is there");
+    let kept = rustix::io::fcntl_dupfd_cloexec(&file, 100).expect("a descriptor is left");
+    let flags = rustix::io::FdFlags::empty();
+    rustix::io::fcntl_setfd(&kept, flags).expect("a descriptor can be kept");
+    assert_eq!(
+        attempt(&[], "descriptor", kept.as_raw_fd()),
+        Refused(libc::EBADF)
+    );
+}
+
+#[test]
+fn the_root_is_empty_and_cannot_be_written() {
+    let layers = match jail::is_privileged() {
+        true => &[Layer::Namespaces, Layer::Root][..],
+        false => &[Layer::UserNamespace, Layer::Namespaces, Layer::Root],
+    };
+    assert_eq!(attempt(layers, "open", ""), Refused(libc::ENOENT));
+    assert_eq!(attempt(layers, "execute", ""), Refused(libc::ENOENT));
+    assert_eq!(
+        attempt(layers, "proc", std::process::id()),
+        Refused(libc::ENOENT)
+    );
+    assert_eq!(attempt(layers, "create", ""), Refused(libc::EROFS));
+}
+
+#[test]
+fn no_other_process_is_in_sight() {
+    let victim = Victim::new();
+    let layers = match jail::is_privileged() {
+        true => &[Layer::Namespaces][..],
+        false => &[Layer::UserNamespace, Layer::Namespaces],
+    };
+    assert_eq!(attempt(layers, "kill", victim.pid()), Refused(libc::ESRCH));
+    assert_eq!(
+        attempt(layers, "ptrace", victim.pid()),
+        Refused(libc::ESRCH)
+    );
+    assert_eq!(
+        attempt(layers, "look-into", victim.pid()),
+        Refused(libc::ESRCH)
+    );
+}
+
+#[test]
+fn the_network_leads_nowhere() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it has an address").port();
+    let own = match jail::is_privileged() {
+        true => &[Layer::Network][..],
+        false => &[Layer::UserNamespace, Layer::Network],
+    };
+    assert_eq!(attempt(own, "connect", port), Refused(libc::ENETUNREACH));
+    if !jail::is_privileged() {
+        return;
+    }
+    let shared = Plan {
+        network: Some(jail::empty_network().expect("a privileged process makes one")),
+        ..plan(own)
+    };
+    assert_eq!(
+        attempt_in(&shared, "connect", port),
+        Refused(libc::ENETUNREACH)
+    );
+}
+
+#[test]
+fn another_user_may_not_do_what_the_node_may() {
+    if unprivileged() {
+        return;
+    }
+    let victim = Victim::new();
+    let layers = &[Layer::User];
+    assert_eq!(attempt(layers, "kill", victim.pid()), Refused(libc::EPERM));
+    assert_eq!(
+        attempt(layers, "ptrace", victim.pid()),
+        Refused(libc::EPERM)
+    );
+    assert_eq!(attempt(layers, "proc", victim.pid()), Refused(libc::EACCES));
+    assert_eq!(attempt(layers, "create", ""), Refused(libc::EACCES));
+    assert_eq!(attempt(layers, "mount", ""), Refused(libc::EPERM));
+}
+
+#[test]
+fn capabilities_of_a_user_namespace_reach_nothing_of_the_host() {
+    let victim = Victim::new();
+    let layers = &[Layer::UserNamespace];
+    assert_eq!(
+        attempt(layers, "ptrace", victim.pid()),
+        Refused(libc::EPERM)
+    );
+    assert_eq!(
+        attempt(layers, "look-into", victim.pid()),
+        Refused(libc::EPERM)
+    );
+    for act in ["mount", "bpf", "host-name"] {
+        assert_eq!(attempt(layers, act, ""), Refused(libc::EPERM), "{act}");
+    }
+    no_kexec(layers);
+}
+
+#[test]
+fn without_privileges_nothing_privileged_is_done() {
+    let victim = Victim::new();
+    let layers = &[Layer::Privileges];
+    assert_eq!(
+        attempt(layers, "ptrace", victim.pid()),
+        Refused(libc::EPERM)
+    );
+    assert_eq!(
+        attempt(layers, "look-into", victim.pid()),
+        Refused(libc::EPERM)
+    );
+    for act in ["mount", "namespace", "bpf", "userfaultfd", "host-name"] {
+        assert_eq!(attempt(layers, act, ""), Refused(libc::EPERM), "{act}");
+    }
+    no_kexec(layers);
+}
+
+/// A kernel that has no kexec says so first.
+#[track_caller]
+fn no_kexec(layers: &[Layer]) {
+    let fate = attempt(layers, "kexec", "");
+    assert!(
+        [Refused(libc::EPERM), Refused(libc::ENOSYS)].contains(&fate),
+        "{fate:?}"
+    );
+}
+
+#[test]
+fn landlock_denies_paths_ports_and_tracing() {
+    if !has(Layer::Landlock) {
+        return skip("this host has no Landlock");
+    }
+    let victim = Victim::new();
+    let layers = &[Layer::Landlock];
+    assert_eq!(attempt(layers, "open", ""), Refused(libc::EACCES));
+    assert_eq!(attempt(layers, "create", ""), Refused(libc::EACCES));
+    assert_eq!(attempt(layers, "execute", ""), Refused(libc::EACCES));
+    assert_eq!(
+        attempt(layers, "ptrace", victim.pid()),
+        Refused(libc::EPERM)
+    );
+}
+
+/// Whether this host has a layer, as the jail itself says.
+fn has(layer: Layer) -> bool {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_jail-probe"));
+    command.arg("none").stdout(Stdio::null());
+    let spawned = jail::spawn(command, &plan(&[layer])).expect("the probe starts");
+    let waiting = spawned.ready().expect("the probe enters its jail");
+    waiting.process.wait().expect("the probe ends");
+    waiting.report.has(layer)
+}
+
+#[test]
+fn a_system_call_that_is_not_listed_is_the_last() {
+    let layers = &[Layer::Seccomp];
+    let acts = [
+        "open",
+        "create",
+        "execute",
+        "kill",
+        "ptrace",
+        "look-into",
+        "socket",
+        "mount",
+        "kexec",
+        "keyring",
+        "namespace",
+        "user-namespace",
+        "io-uring",
+        "bpf",
+        "userfaultfd",
+        "execute-memory",
+        "pass-descriptor",
+        "other-signal",
+        "host-name",
+        "forks",
+        "descriptors",
+    ];
+    for act in acts {
+        assert_eq!(attempt(layers, act, 1), Killed(libc::SIGSYS), "{act}");
+    }
+}
+
+#[test]
+fn descriptors_files_and_threads_are_bounded() {
+    assert_eq!(
+        attempt(&[Layer::Limits], "descriptors", ""),
+        Refused(libc::EMFILE)
+    );
+    assert_eq!(attempt(&[Layer::Limits], "file", ""), Killed(libc::SIGXFSZ));
+    if unprivileged() {
+        return;
+    }
+    // Bounded for a user; root has no bound. What was forked ends with the first of its namespace.
+    let layers = &[Layer::Namespaces, Layer::User, Layer::Limits];
+    assert_eq!(attempt(layers, "forks", ""), Refused(libc::EAGAIN));
+}
+
+#[test]
+fn a_control_group_bounds_memory_and_threads() {
+    const BOUNDS: Bounds = Bounds {
+        memory: 64 << 20,
+        cpu_quota_us: 30_000,
+        cpu_period_us: 100_000,
+        threads: 6,
+    };
+    let groups = match Groups::find() {
+        Ok(groups) => groups,
+        Err(why) => return skip(&why),
+    };
+    let attempt = |act: &str, operand: usize| {
+        let group = groups.make().expect("a group can be made");
+        group.bound(&BOUNDS).expect("a group can be bounded");
+        let plan = Plan {
+            cgroups: group.doors().expect("a group can be entered"),
+            ..plan(&[Layer::Cgroup, Layer::Namespaces])
+        };
+        let fate = attempt_in(&plan, act, operand);
+        group.remove();
+        let left = group.directories().iter().filter(|path| path.exists());
+        assert_eq!(left.count(), 0, "a group is left");
+        fate
+    };
+    assert_eq!(attempt("memory", 8 << 20), Done);
+    assert_eq!(attempt("memory", 512 << 20), Killed(libc::SIGKILL));
+    assert_eq!(attempt("forks", 0), Refused(libc::EAGAIN));
+
+    let group = groups.make().expect("a group can be made");
+    group.bound(&BOUNDS).expect("a group can be bounded");
+    let (file, said) = match groups.version() {
+        1 => ("cpu.cfs_quota_us", "30000"),
+        _ => ("cpu.max", "30000 100000"),
+    };
+    let path = group.directories()[0].join(file);
+    let quota = std::fs::read_to_string(path).expect("the bound can be read");
+    assert_eq!(quota.trim(), said);
+    group.remove();
+}
