@@ -8,6 +8,7 @@ use crate::sample::{Failure, Sample};
 pub(crate) struct Size {
     pub(crate) runs: u32,
     pub(crate) instances: u32,
+    pub(crate) seconds: u32,
 }
 
 /// What a number counts.
@@ -183,6 +184,7 @@ mod tests {
         let rows = group.measure(&Size {
             runs: 3,
             instances: 1,
+            seconds: 1,
         });
         let lines: Vec<_> = rows.lines().collect();
         assert_eq!(lines[1], "a thing");

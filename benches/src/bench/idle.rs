@@ -103,7 +103,7 @@ fn fall(size: &Size, command: impl Fn() -> Command) -> Sample {
 }
 
 /// Bytes of memory that the host could give.
-fn available() -> Result<f64, Failure> {
+pub(crate) fn available() -> Result<f64, Failure> {
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     kilobytes(&meminfo, "MemAvailable:")
         .ok_or_else(|| Failure::Host("/proc/meminfo tells no MemAvailable".into()))

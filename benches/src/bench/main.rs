@@ -10,6 +10,7 @@
 //! binary of this crate. `docs/benchmarks.md` explains every row.
 
 mod attacks;
+mod density;
 mod files;
 mod group;
 mod idle;
@@ -38,8 +39,11 @@ struct Arguments {
     #[arg(long, default_value_t = 21, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// How many instances are kept idle at once
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     instances: u32,
+    /// For how many seconds launches are sustained
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
     /// Only the groups whose titles contain one of these words
     #[arg(value_name = "WORD")]
     only: Vec<String>,
@@ -63,11 +67,13 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
     let size = Size {
         runs: arguments.runs,
         instances: arguments.instances,
+        seconds: arguments.seconds,
     };
     let files = Files::find()?;
     let groups = [
         launch::groups(&files)?,
         idle::groups(&files)?,
+        density::groups(&files),
         operations::groups(&files)?,
         streams::groups(),
         servers::groups(),

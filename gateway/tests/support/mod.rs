@@ -28,7 +28,7 @@ use unicell_gateway::{Caller, Config, Gateway};
 use unicell_gateway_api::configuration::Configuration;
 use unicell_gateway_api::id::{InstanceId, ServiceId};
 use unicell_gateway_api::instance::{
-    Determinism, Limits, Outcome, Start, Started, State, Transport, Usage,
+    Determinism, Jail, Limits, Outcome, Start, Started, State, Transport, Usage,
 };
 use unicell_gateway_api::network::Descriptor;
 use unicell_gateway_api::run::{

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A layer of the jail. Each holds by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// A control group: memory, processor time and threads are bounded by the host.
     Cgroup,

@@ -1,9 +1,10 @@
 //! An empty root, in a namespace of mounts of its own.
 
+use rustix::io::Errno;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_move, unmount,
 };
-use rustix::process::{chdir, pivot_root};
+use rustix::process::{chdir, chroot, pivot_root};
 
 use super::plan::{Obstacle, failed};
 
@@ -27,7 +28,15 @@ pub(super) fn empty() -> Result<(), Obstacle> {
     .map_err(failed("mount"))?;
     chdir(PLACE).map_err(failed("chdir"))?;
     // The old root lies on top of the new one, until it is gone.
-    pivot_root(".", ".").map_err(failed("pivot_root"))?;
-    unmount(".", UnmountFlags::DETACH).map_err(failed("umount"))?;
+    match pivot_root(".", ".") {
+        Ok(()) => unmount(".", UnmountFlags::DETACH).map_err(failed("umount"))?,
+        // A host that runs from its initramfs, which cannot be moved (pivot_root(2), notes): it is
+        // covered instead, and nobody here can take the cover away.
+        Err(Errno::INVAL) => {
+            mount_move(".", "/").map_err(failed("mount --move"))?;
+            chroot(".").map_err(failed("chroot"))?;
+        }
+        Err(errno) => return Err(failed("pivot_root")(errno)),
+    }
     chdir("/").map_err(failed("chdir"))
 }
