@@ -153,7 +153,19 @@ impl Server {
             "--die-with-parent",
             "--clearenv",
         ]);
-        command.arg("--ro-bind").arg(self.tree().path()).arg("/");
+        // Root in a user namespace may not choose groups, as nginx would.
+        command.args(["--uid", "1000", "--gid", "1000"]);
+        // Piece by piece, into a root in memory that can have more than the box.
+        let entries = std::fs::read_dir(self.tree().path()).expect("the box is there");
+        for entry in entries {
+            let entry = entry.expect("the box can be read");
+            let to = std::path::Path::new("/").join(entry.file_name());
+            match std::fs::read_link(entry.path()) {
+                Ok(target) => command.arg("--symlink").arg(target),
+                Err(_) => command.arg("--ro-bind").arg(entry.path()),
+            };
+            command.arg(to);
+        }
         command.args([
             "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp", "--chdir", "/",
         ]);

@@ -198,6 +198,25 @@ impl<'a> Source<'a> {
         self.done
     }
 
+    /// Adds bytes to a vector, at most `max` and no more than it has room for.
+    ///
+    /// # Errors
+    ///
+    /// EFAULT; what was given before counts in [`Source::done`].
+    pub fn append(&mut self, to: &mut Vec<u8>, max: usize) -> Result<()> {
+        let len = max.min(self.remaining()).min(to.capacity() - to.len());
+        if let Origin::Kernel(buffer) = &self.origin {
+            to.extend_from_slice(&buffer[self.done..self.done + len]);
+            self.done += len;
+            return Ok(());
+        }
+        let (before, start) = (to.len(), self.done);
+        to.resize(before + len, 0);
+        let result = self.read(&mut to[before..]);
+        to.truncate(before + self.done - start);
+        result.map(|_| ())
+    }
+
     /// Gives bytes, as many as there are, up to `into`'s length.
     ///
     /// # Errors

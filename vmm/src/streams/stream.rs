@@ -10,11 +10,15 @@ use super::socket::Socket;
 use crate::backend::{Data, Nonsense, Room};
 use crate::link::Transport;
 
-/// Bytes of the guest that a stream keeps, at most, while it is one of few and of many.
-const WINDOW: u32 = 256 << 10;
-const WINDOW_OF_MANY: u32 = 64 << 10;
-/// How many are few.
-const FEW: usize = 64;
+/// Bytes of the guest that a stream keeps, at most, by how many others there are. Each quarter of it
+/// is granted by a message, which costs the guest more than the bytes do.
+fn window_beside(others: usize) -> u32 {
+    match others {
+        0..8 => 1 << 20,
+        8..64 => 256 << 10,
+        _ => 64 << 10,
+    }
+}
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +79,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(transport: Transport, stage: Stage, others: usize, now: u64) -> Self {
-        let window = if others < FEW { WINDOW } else { WINDOW_OF_MANY };
+        let window = window_beside(others);
         Self {
             transport,
             stage,

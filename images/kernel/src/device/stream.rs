@@ -78,6 +78,8 @@ struct Streams {
     room: Vec<Buffer>,
     /// What the device reads, by slot.
     sending: [Option<Buffer>; SLOTS as usize],
+    /// Messages that the device was given and not told of.
+    untold: u16,
     /// Messages that wait for a slot.
     waiting: VecDeque<Buffer>,
     open: BTreeMap<u32, Arc<dyn Receiver>>,
@@ -122,6 +124,7 @@ impl Streams {
             tx: Ring::new(TX),
             room: Vec::new(),
             sending: [const { None }; SLOTS as usize],
+            untold: 0,
             waiting: VecDeque::new(),
             open: BTreeMap::new(),
             starved: Vec::new(),
@@ -164,7 +167,14 @@ impl Streams {
         let piece = message.piece(0, len);
         self.sending[slot] = Some(message);
         self.tx.add(slot as u16, Some(piece), None);
-        self.tx.kick(1);
+        self.untold += 1;
+    }
+
+    /// Tells the device of all that it was given, by one doorbell at most.
+    fn tell_device(&mut self) {
+        if self.untold > 0 {
+            self.tx.kick(core::mem::take(&mut self.untold));
+        }
     }
 
     /// Sends what waits, and tells who waited for a slot if there is one again; else asks to be told
@@ -218,7 +228,10 @@ fn with<R>(with: impl FnOnce(&mut Streams) -> Result<R>) -> Result<R> {
     if streams.is_none() {
         *streams = Some(Streams::new()?);
     }
-    with(streams.as_mut().ok_or(Errno::ENOBUFS)?)
+    let streams = streams.as_mut().ok_or(Errno::ENOBUFS)?;
+    let result = with(streams);
+    streams.tell_device();
+    result
 }
 
 /// Makes ready for connections from outside.
@@ -355,49 +368,50 @@ impl Stream {
     /// EAGAIN if there is neither ([`Receiver::credit`] tells when there is), EFAULT, ENOBUFS.
     pub fn send(&self, source: &mut Source<'_>) -> Result<usize> {
         let start = source.done();
-        loop {
-            let len = source.remaining().min(self.credit()).min(DATA_MAX);
-            let sent = if len == 0 && source.remaining() > 0 {
-                Err(Errno::EAGAIN)
-            } else {
-                self.send_one(source, len)
-            };
-            let done = source.done() - start;
-            match sent {
-                Err(errno) if done == 0 => return Err(errno),
-                Err(_) => return Ok(done),
-                Ok(()) if source.remaining() == 0 => return Ok(done),
-                Ok(()) => {}
+        // One doorbell for all the messages.
+        with(|streams| {
+            loop {
+                let len = source.remaining().min(self.credit()).min(DATA_MAX);
+                let sent = if len == 0 && source.remaining() > 0 {
+                    Err(Errno::EAGAIN)
+                } else {
+                    self.send_one(streams, source, len)
+                };
+                let done = source.done() - start;
+                match sent {
+                    Err(errno) if done == 0 => return Err(errno),
+                    Err(_) => return Ok(done),
+                    Ok(()) if source.remaining() == 0 => return Ok(done),
+                    Ok(()) => {}
+                }
             }
-        }
+        })
     }
 
     /// Sends `len` bytes in one message.
-    fn send_one(&self, source: &mut Source<'_>, len: usize) -> Result<()> {
-        with(|streams| {
-            if !streams.reap() && streams.waiting.len() >= WAITING_MAX {
-                if let Some(receiver) = streams.open.get(&self.id) {
-                    streams.starved.push(receiver.clone());
-                }
-                // One may have become free since.
-                if !streams.tx.want_news(true) || !streams.reap() {
-                    return Err(Errno::EAGAIN);
-                }
+    fn send_one(&self, streams: &mut Streams, source: &mut Source<'_>, len: usize) -> Result<()> {
+        if !streams.reap() && streams.waiting.len() >= WAITING_MAX {
+            if let Some(receiver) = streams.open.get(&self.id) {
+                streams.starved.push(receiver.clone());
             }
-            let mut buffer = Buffer::new(HEADER + len)?;
-            let start = source.done();
-            let read = source.read(&mut buffer.bytes_mut()[HEADER..]);
-            let len = source.done() - start;
-            if len == 0 {
-                read?;
+            // One may have become free since.
+            if !streams.tx.want_news(true) || !streams.reap() {
+                return Err(Errno::EAGAIN);
             }
-            buffer.truncate(HEADER + len);
-            write_words([self.id, kind::DATA, len as u32, 0], buffer.bytes_mut());
-            streams.queue(buffer);
-            self.credit
-                .store((self.credit() - len) as u32, Ordering::Relaxed);
-            Ok(())
-        })
+        }
+        let mut buffer = Buffer::new(HEADER + len)?;
+        let start = source.done();
+        let read = source.read(&mut buffer.bytes_mut()[HEADER..]);
+        let len = source.done() - start;
+        if len == 0 {
+            read?;
+        }
+        buffer.truncate(HEADER + len);
+        write_words([self.id, kind::DATA, len as u32, 0], buffer.bytes_mut());
+        streams.queue(buffer);
+        self.credit
+            .store((self.credit() - len) as u32, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Sends a datagram, whole.
@@ -409,7 +423,7 @@ impl Stream {
         if datagram.len() > self.credit() {
             return Err(Errno::EAGAIN);
         }
-        self.send_one(&mut Source::kernel(datagram), datagram.len())
+        with(|streams| self.send_one(streams, &mut Source::kernel(datagram), datagram.len()))
     }
 
     /// The program has taken bytes that came: lets more come, once that is worth a message.
@@ -514,7 +528,11 @@ pub(super) fn poll() {
         }
     }
     let starved = match STREAMS.lock().as_mut() {
-        Some(streams) => streams.fed(),
+        Some(streams) => {
+            let starved = streams.fed();
+            streams.tell_device();
+            starved
+        }
         None => Vec::new(),
     };
     for receiver in starved {

@@ -1,28 +1,39 @@
 //! A queue of bytes, filled from and emptied into the program's memory.
+//!
+//! The bytes lie in pieces, so that a long queue is never copied to grow, and gives its memory back
+//! as it is read.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::errno::Result;
 use crate::io::{Sink, Source};
 
-/// An empty queue keeps no larger buffer than this.
-const KEPT: usize = 8 << 10;
+/// Bytes of a piece.
+const LEAST: usize = 1 << 10;
+const MOST: usize = 64 << 10;
 
 /// Bytes on their way.
 #[derive(Default)]
-pub struct Bytes(VecDeque<u8>);
+pub struct Bytes {
+    /// None is empty.
+    pieces: VecDeque<Vec<u8>>,
+    /// Bytes of the first that were discarded.
+    gone: usize,
+    len: usize,
+}
 
 impl Bytes {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.len
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len == 0
     }
 
     /// Adds bytes from a source, at most `max`.
@@ -31,37 +42,54 @@ impl Bytes {
     ///
     /// EFAULT if the first of them is not readable.
     pub fn put(&mut self, source: &mut Source<'_>, max: usize) -> Result<usize> {
-        let before = self.0.len();
         let start = source.done();
-        self.0.resize(before + max.min(source.remaining()), 0);
-        let (front, back) = self.0.as_mut_slices();
-        let in_front = before.min(front.len());
-        let in_back = before - in_front;
-        let result = source
-            .read(&mut front[in_front..])
-            .and_then(|_| source.read(&mut back[in_back..]));
+        let end = start + max.min(source.remaining());
+        let mut result = Ok(());
+        while result.is_ok() && source.done() < end {
+            result = self.put_piece(source, end - source.done());
+        }
         let put = source.done() - start;
-        self.0.truncate(before + put);
+        self.len += put;
         match result {
             Err(errno) if put == 0 => Err(errno),
             _ => Ok(put),
         }
     }
 
-    /// Copies the first bytes, at most `max`, into a sink; they stay.
+    /// Adds bytes to the last piece, or to a new one.
+    fn put_piece(&mut self, source: &mut Source<'_>, max: usize) -> Result<()> {
+        let has_room = |piece: &Vec<u8>| piece.len() < piece.capacity();
+        let mut piece = match self.pieces.back().is_some_and(has_room) {
+            true => self.pieces.pop_back().unwrap_or_default(),
+            false => Vec::with_capacity(max.clamp(LEAST, MOST)),
+        };
+        let result = source.append(&mut piece, max);
+        if !piece.is_empty() {
+            self.pieces.push_back(piece);
+        }
+        result
+    }
+
+    /// Copies the first bytes after `from`, at most `max`, into a sink; they stay.
     ///
     /// # Errors
     ///
     /// EFAULT if the first of them cannot be written.
     pub fn copy(&self, from: usize, sink: &mut Sink<'_>, max: usize) -> Result<usize> {
         let start = sink.done();
-        let end = self.0.len().min(from.saturating_add(max));
-        let (front, back) = self.0.as_slices();
-        let cut = |at: usize| (at.min(front.len()), at.saturating_sub(front.len()));
-        let ((front_from, back_from), (front_end, back_end)) = (cut(from.min(end)), cut(end));
-        let result = sink
-            .write(&front[front_from..front_end])
-            .and_then(|_| sink.write(&back[back_from..back_end]));
+        let (mut skip, mut left) = (self.gone + from.min(self.len), max);
+        let mut result = Ok(());
+        for piece in &self.pieces {
+            let bytes = &piece[skip.min(piece.len())..];
+            skip -= piece.len() - bytes.len();
+            let bytes = &bytes[..left.min(bytes.len())];
+            let before = sink.done();
+            result = sink.write(bytes).map(|_| ());
+            left -= bytes.len();
+            if left == 0 || sink.done() - before < bytes.len() {
+                break;
+            }
+        }
         match (sink.done() - start, result) {
             (0, Err(errno)) => Err(errno),
             (copied, _) => Ok(copied),
@@ -70,9 +98,12 @@ impl Bytes {
 
     /// Forgets the first bytes.
     pub fn discard(&mut self, count: usize) {
-        self.0.drain(..count.min(self.0.len()));
-        if self.0.is_empty() && self.0.capacity() > KEPT {
-            self.0 = VecDeque::new();
+        let count = count.min(self.len);
+        self.len -= count;
+        self.gone += count;
+        while let Some(first) = self.pieces.front().filter(|first| first.len() <= self.gone) {
+            self.gone -= first.len();
+            self.pieces.pop_front();
         }
     }
 }
@@ -81,7 +112,6 @@ impl Bytes {
 mod tests {
     use super::*;
     use alloc::vec;
-    use alloc::vec::Vec;
 
     #[test]
     fn bytes_come_out_as_they_went_in_across_the_end_of_the_ring() {
@@ -111,5 +141,25 @@ mod tests {
         assert_eq!(queue.copy(2, &mut Sink::kernel(&mut out), 8), Ok(2));
         assert_eq!((&out[..2], queue.len()), (&b"cd"[..], 4));
         assert_eq!(queue.copy(9, &mut Sink::kernel(&mut out), 8), Ok(0));
+    }
+
+    #[test]
+    fn long_queues_lie_in_pieces_and_are_read_across_them() {
+        let data: Vec<u8> = (0..300_000).map(|at| (at % 251) as u8).collect();
+        let mut queue = Bytes::default();
+        let mut source = Source::kernel(&data);
+        assert_eq!(queue.put(&mut source, 5), Ok(5));
+        assert_eq!(queue.put(&mut source, usize::MAX), Ok(data.len() - 5));
+        assert!(queue.pieces.len() > 4 && queue.len() == data.len());
+        let mut out = vec![0; data.len()];
+        let copied = queue.copy(70_000, &mut Sink::kernel(&mut out), 100_000);
+        assert_eq!(copied, Ok(100_000));
+        assert_eq!(out[..100_000], data[70_000..170_000]);
+        queue.discard(200_000);
+        let copied = queue.copy(0, &mut Sink::kernel(&mut out), usize::MAX);
+        assert_eq!(copied, Ok(100_000));
+        assert_eq!(out[..100_000], data[200_000..]);
+        queue.discard(usize::MAX);
+        assert!(queue.is_empty() && queue.pieces.is_empty());
     }
 }
