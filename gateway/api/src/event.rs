@@ -24,6 +24,17 @@ pub struct Event {
     pub what: What,
 }
 
+/// What can be measured from both sides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Amount {
+    /// Processor time, nanoseconds.
+    CpuNs,
+    /// Memory, bytes.
+    Memory,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -94,6 +105,17 @@ pub enum What {
         network: String,
         /// By whom.
         reason: String,
+    },
+    /// Its process says that it has used what it has not, or the other way
+    /// round: it must be taken to have been taken over by its guest. What the
+    /// host has measured is what counts.
+    Misreported {
+        /// Of what.
+        amount: Amount,
+        /// What it says.
+        claimed: u64,
+        /// What the host has measured.
+        measured: u64,
     },
     /// Its limits changed.
     Limits {

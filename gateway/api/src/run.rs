@@ -27,6 +27,7 @@ use async_trait::async_trait;
 pub use rustix::io::Errno;
 use tokio::sync::mpsc;
 
+use crate::event::Amount;
 use crate::id::InstanceId;
 use crate::instance::{Determinism, Jail, Limits, Outcome, Transport, Usage};
 use crate::services::BoxImage;
@@ -118,6 +119,15 @@ pub enum Event {
         /// If it was broken off, rather than ended by both sides: by what. The
         /// other end is to find it broken too.
         broken: Option<Errno>,
+    },
+    /// What its process says about its usage is not what the host measures.
+    Misreported {
+        /// Of what.
+        amount: Amount,
+        /// What it says.
+        claimed: u64,
+        /// What the host has measured.
+        measured: u64,
     },
     /// It is over.
     Ended {

@@ -88,6 +88,18 @@ impl Gateway {
                 Some(Event::Closed { stream, broken }) => {
                     self.closed(&live, stream, broken.is_some()).await;
                 }
+                Some(Event::Misreported {
+                    amount,
+                    claimed,
+                    measured,
+                }) => {
+                    let what = What::Misreported {
+                        amount,
+                        claimed,
+                        measured,
+                    };
+                    self.tell(&live, what);
+                }
                 Some(Event::Ended { outcome, usage }) => break Some((outcome, usage)),
                 None => break None,
             }

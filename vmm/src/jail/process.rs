@@ -27,6 +27,34 @@ impl Process {
         Ok(Self { pid, pidfd })
     }
 
+    /// A child that was started by other means than [`spawn`], and is not waited for elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// It has ended and was waited for.
+    pub fn of_child(child: &Child) -> io::Result<Self> {
+        Self::of(child.id())
+    }
+
+    /// Processor time that it has used, all threads together, in nanoseconds, as the host's kernel
+    /// counts it; none if it is gone.
+    #[must_use]
+    pub fn cpu_ns(&self) -> Option<u64> {
+        crate::clock::process_cpu_ns(self.pid)
+    }
+
+    /// Memory of its own that it holds, in bytes, as the host's kernel counts it: a guest's RAM is
+    /// most of it. None if it is gone.
+    #[must_use]
+    pub fn own_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+
     /// Its number.
     #[must_use]
     pub fn pid(&self) -> u32 {

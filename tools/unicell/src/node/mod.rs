@@ -4,6 +4,7 @@
 //! has left on the host is removed at the next start, and told as an event for each instance.
 
 mod config;
+mod metering;
 mod nursery;
 mod remains;
 mod runner;

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use unicell_gateway_api::address::Address;
+use unicell_gateway_api::event::Amount;
 use unicell_gateway_api::instance::{self as api, Determinism, Outcome, Transport};
 use unicell_gateway_api::run::{
     Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
@@ -28,6 +29,7 @@ use unicell_vmm::jail::{Process, Report, Waiting};
 use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, Start};
 use unicell_vmm::{BoxImage, monotonic_ns};
 
+use super::metering;
 use super::nursery::{self, Bed, Nursery, Ward};
 use crate::instance::{end_of, ram};
 
@@ -274,6 +276,26 @@ impl Vm {
         received.unwrap_or(Err(LinkError::Closed))
     }
 
+    /// What is not true of what the process says that it has used.
+    fn lie(&self, claimed: &link::Usage) -> Option<Event> {
+        let cpu = claimed.cpu_ns.saturating_add(claimed.io_ns);
+        let measured = self.process.cpu_ns()?;
+        if !metering::agrees(cpu, measured, metering::CPU_SLACK_NS) {
+            return Some(Event::Misreported {
+                amount: Amount::CpuNs,
+                claimed: cpu,
+                measured,
+            });
+        }
+        let (claimed, measured) = (claimed.memory, self.process.own_memory()?);
+        let lie = Event::Misreported {
+            amount: Amount::Memory,
+            claimed,
+            measured,
+        };
+        (!metering::agrees(claimed, measured, metering::MEMORY_SLACK)).then_some(lie)
+    }
+
     /// Waits until the process has closed its end, which it does when it ends; kills it when that
     /// takes too long.
     async fn hung_up(&self) {
@@ -316,6 +338,7 @@ impl Drop for Brought<'_> {
 /// Passes on what an instance tells, until it has ended and nothing is left of it.
 async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     let mut usage = link::Usage::default();
+    let mut lied = false;
     let outcome = loop {
         let event = match vm.receive().await {
             Ok(Message::Started) => Event::Started {
@@ -345,6 +368,17 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
             }
             Ok(Message::Usage(now)) => {
                 usage = now;
+                // Once: whoever lies is known for it.
+                let lie = (!lied).then(|| vm.lie(&now)).flatten();
+                if let Some(lie) = lie {
+                    lied = true;
+                    warn!(
+                        pid = vm.process.pid(),
+                        "an instance's process lies about its usage"
+                    );
+                    // Nobody listening is found out below.
+                    let _ = events.send(lie).await;
+                }
                 if let Some(asked) = vm.questions.lock().pop_front() {
                     // Whoever asked may have given up.
                     let _ = asked.send(now);
@@ -475,5 +509,73 @@ impl Instance for Vm {
         if self.node.stop().is_err() || timeout(PATIENCE, self.gone.cancelled()).await.is_err() {
             self.process.kill();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command as Program;
+    use unicell_vmm::End;
+    use unicell_vmm::Timeline;
+    use unicell_vmm::link::InstanceEnd;
+
+    /// What the node hears of a process that says this about its usage, and ends.
+    #[expect(clippy::zombie_processes, reason = "the node ends it and waits for it")]
+    async fn hears(claimed: link::Usage) -> Vec<Event> {
+        let (node, theirs) = NodeEnd::pair().unwrap();
+        let child = Program::new("sleep").arg("1000").spawn().unwrap();
+        let vm = Arc::new(Vm {
+            ready: readiness(&node).unwrap(),
+            node,
+            process: Arc::new(Process::of_child(&child).unwrap()),
+            bed: Mutex::new(None),
+            gone: CancellationToken::new(),
+            questions: Mutex::default(),
+            brought: Mutex::default(),
+        });
+        let liar = InstanceEnd::new(theirs);
+        liar.send(&Message::Started).unwrap();
+        liar.send(&Message::Usage(claimed)).unwrap();
+        liar.send(&Message::Usage(claimed)).unwrap();
+        let outcome = unicell_vmm::Outcome::failed(End::Stopped, String::new(), Timeline::now());
+        liar.send(&Message::Ended(Box::new(outcome))).unwrap();
+        drop(liar);
+        let (sender, mut events) = mpsc::channel(EVENTS);
+        attend(vm, sender).await;
+        let mut heard = Vec::new();
+        while let Some(event) = events.recv().await {
+            heard.push(event);
+        }
+        heard
+    }
+
+    fn lies(events: &[Event]) -> Vec<Amount> {
+        let lie = |event: &Event| match event {
+            Event::Misreported { amount, .. } => Some(*amount),
+            _ => None,
+        };
+        events.iter().filter_map(lie).collect()
+    }
+
+    #[test]
+    fn a_process_that_lies_about_its_usage_is_noticed_once() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let hears = |claimed| runtime.block_on(hears(claimed));
+        let honest = link::Usage::default();
+        assert_eq!(lies(&hears(honest)), []);
+        let hour = link::Usage {
+            cpu_ns: 3_600_000_000_000,
+            ..honest
+        };
+        assert_eq!(lies(&hears(hour)), [Amount::CpuNs]);
+        let huge = link::Usage {
+            memory: 1 << 40,
+            ..honest
+        };
+        assert_eq!(lies(&hears(huge)), [Amount::Memory]);
+        let end = hears(hour).pop();
+        assert!(matches!(end, Some(Event::Ended { .. })), "{end:?}");
     }
 }
