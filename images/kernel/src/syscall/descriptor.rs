@@ -140,6 +140,8 @@ pub fn fcntl(fd: Fd, command: u32, argument: u64) -> Answer {
         | linux::F_SETOWN_EX
         | linux::F_GETOWN_EX => owner(&file, command, argument),
         linux::F_GETLEASE => Ok(linux::F_UNLCK.into()),
+        // To be told of nothing: so it is.
+        linux::F_NOTIFY if argument as u32 & !linux::DN_MULTISHOT == 0 => Ok(0),
         linux::F_SETLEASE | linux::F_NOTIFY => Err(Errno::EINVAL),
         linux::F_GET_RW_HINT | linux::F_SET_RW_HINT => Err(Errno::EINVAL),
         _ => Err(Errno::EINVAL),

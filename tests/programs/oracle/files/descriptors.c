@@ -108,6 +108,8 @@ static void flags(int fd) {
     call(fcntl, "a lease", fd, F_GETLEASE);
     call(fcntl, "a lease on a pipe", pipes[0], F_SETLEASE, F_RDLCK);
     call(fcntl, "an unknown lease", fd, F_SETLEASE, 99);
+    call(fcntl, "F_NOTIFY of nothing", fd, F_NOTIFY, 0);
+    call(fcntl, "F_NOTIFY of nothing, for ever", fd, F_NOTIFY, DN_MULTISHOT);
     struct f_owner_ex owner = {F_OWNER_PID, getpid()};
     call(fcntl, "setting an extended owner", pipes[0], F_SETOWN_EX, &owner);
     owner.pid = 0;
