@@ -154,6 +154,9 @@ pub trait File: Any + Send + Sync {
         None
     }
 
+    /// Nobody has it open any more. Who waits for it may still hold it for a while.
+    fn released(&self) {}
+
     /// Adds the files whose changes are its own, those of a set.
     fn members(&self, _into: &mut Vec<Arc<dyn File>>) {}
 

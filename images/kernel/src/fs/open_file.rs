@@ -529,5 +529,6 @@ impl Drop for OpenFile {
         if self.locks.load(Ordering::Relaxed) {
             lock::release(lock::Owner::of_file(self), None);
         }
+        self.file.released();
     }
 }

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::{ioctl, net};
 
@@ -18,6 +19,7 @@ use crate::task::WaitQueue;
 pub struct Socket {
     protocol: Arc<dyn Protocol>,
     ino: u64,
+    closed: AtomicBool,
 }
 
 impl Socket {
@@ -26,13 +28,26 @@ impl Socket {
     pub fn new(protocol: Arc<dyn Protocol>) -> Arc<Self> {
         let ino = anonymous::new_ino();
         table::enter(ino, &protocol);
-        Arc::new(Self { protocol, ino })
+        let closed = AtomicBool::new(false);
+        Arc::new(Self {
+            protocol,
+            ino,
+            closed,
+        })
     }
 
     /// Its number, which no other socket has.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.ino
+    }
+
+    /// Closes it, once.
+    fn close(&self) {
+        if !self.closed.swap(true, Ordering::Relaxed) {
+            table::leave(self.ino);
+            self.protocol.close();
+        }
     }
 
     /// What it does in its own way.
@@ -113,6 +128,11 @@ impl File for Socket {
         self.protocol.settings().kind == net::SOCK_STREAM
     }
 
+    // Not only when it is dropped: a thread that sleeps in epoll_wait(2) holds it until it runs.
+    fn released(&self) {
+        self.close();
+    }
+
     fn ioctl(&self, command: u32, argument: u64) -> Result<u64> {
         let count = match command {
             ioctl::FIONREAD => self.protocol.unread()?,
@@ -132,8 +152,8 @@ impl File for Socket {
 }
 
 impl Drop for Socket {
+    // One that never was a program's.
     fn drop(&mut self) {
-        table::leave(self.ino);
-        self.protocol.close();
+        self.close();
     }
 }
