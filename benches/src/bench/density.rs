@@ -21,7 +21,7 @@ const CALLERS: usize = 4;
 /// What a service asks for: little, as hundreds do.
 const SMALL: &str = "memory = \"32M\"\n";
 /// Room for as many as are asked for.
-const SETTINGS: &str = "[capacity]\nmemory = \"1T\"\ncpus = 65536.0\n";
+const SETTINGS: &str = "[capacity]\nmemory = \"1024G\"\ndisk = \"1024G\"\ncpus = 65536.0\n";
 
 pub(crate) fn groups(files: &Files) -> Vec<Group> {
     let (tree, again) = (files.programs.clone(), files.programs.clone());
