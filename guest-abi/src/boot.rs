@@ -71,8 +71,9 @@ pub struct BootInfo {
     pub seed: [u8; 32],
     /// With [`flags::TERMINAL`]: the terminal's size, rows in the upper half, columns in the lower.
     pub window: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The level of reproducible execution, 0 to 2. From 1 on time is virtual ([`crate::platform::Clock`]),
+    /// nobody preempts, and what comes from outside is asked for ([`crate::platform::INPUT`]).
+    pub level: u32,
 }
 
 /// Bits of [`BootInfo::flags`].

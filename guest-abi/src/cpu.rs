@@ -31,6 +31,8 @@ pub const EFER: u64 = 0x1 | 0x100 | 0x400 | 0x800;
 pub const CR0: u64 = 0x1 | 0x2 | 0x10 | 0x20 | 0x1_0000 | 0x4_0000 | 0x8000_0000;
 /// CR4: PAE, OSFXSR, OSXMMEXCPT, UMIP, FSGSBASE, OSXSAVE.
 pub const CR4: u64 = 0x20 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000;
+/// CR4, in a reproducible run: TSD, so that RDTSC and RDTSCP trap in ring 3.
+pub const CR4_TSD: u64 = 0x4;
 
 /// Exception vectors that have a gate: 0 to 31.
 pub const EXCEPTIONS: usize = 32;

@@ -11,6 +11,10 @@ pub const PARK: u64 = 0x00;
 /// Write [`crate::exit::encode`] of how the instance ends. Does not return. Everything on the
 /// console queue before this store is delivered first.
 pub const EXIT: u64 = 0x08;
+/// In a reproducible run, asks for input at this system call ([`Counters::syscalls`]): the device
+/// may use one buffer for stream messages, and does so at no other moment. Write for how many
+/// nanoseconds of the host to wait for it: 0 not to, [`NEVER`] until there is some.
+pub const INPUT: u64 = 0x10;
 /// No deadline.
 pub const NEVER: u64 = u64::MAX;
 
@@ -18,6 +22,9 @@ pub const NEVER: u64 = u64::MAX;
 ///
 /// `ns = mono_ns + (((rdtsc - tsc) as u128 * mult) >> 32)`, valid if `seq` was even and the same
 /// before and after the read. Real time is `ns + realtime_offset`.
+///
+/// In a reproducible run `mult` is 0 and the page never changes: time begins at `mono_ns` and is
+/// the guest's to count.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Clock {

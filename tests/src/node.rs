@@ -72,6 +72,7 @@ pub fn start(tree: &Tree, command: &[&str], furnishing: &Furnishing<'_>) -> Inst
         stderr: again(),
         log: again(),
         limits: Limits::default(),
+        reproduction: unicell_vmm::reproducible::Reproduction::default(),
     };
     node.start(&start).expect("the link takes a start");
     drop(start);

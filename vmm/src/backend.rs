@@ -7,6 +7,7 @@ use rustix::fd::OwnedFd;
 use unicell_guest_abi::message::{Reply, Request, Stream, channel};
 
 pub use crate::device::{Data, Room};
+use crate::reproducible::Recorded;
 
 /// Where a console text goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,15 @@ pub struct Watch {
     pub events: PollFlags,
 }
 
+/// In a reproducible run, the guest's asking for input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// System calls that the guest has made, as it says.
+    pub call: u64,
+    /// It goes on only when there is some.
+    pub waits: bool,
+}
+
 /// What the gateway device is connected to. Called by one thread at a time.
 ///
 /// Nothing here may block: while one of these runs, the instance can neither be stopped nor timed
@@ -91,6 +101,29 @@ pub trait Backend: Send {
     /// Adds what [`Backend::ready`] should be told of. `room` says whether the guest has buffers
     /// for stream messages.
     fn watch(&self, room: bool, watched: &mut Vec<Watch>);
+
+    /// In a reproducible run, the guest asks for input: what was not there at the last look may be
+    /// there now.
+    ///
+    /// # Errors
+    ///
+    /// It should not have asked; the instance will be ended.
+    fn ask(&mut self, _ask: Ask) -> Result<(), Nonsense> {
+        Ok(())
+    }
+
+    /// Whether nothing was brought since the guest has asked.
+    fn is_asked(&self) -> bool {
+        false
+    }
+
+    /// The guest has given up asking.
+    fn asked(&mut self) {}
+
+    /// What a recorded run has come to, after so many system calls. Asked once, after the end.
+    fn recorded(&mut self, _calls: u64) -> Option<Recorded> {
+        None
+    }
 
     /// The time, monotonic ns, told before each look at the device. Returns when it is to be told
     /// again at the latest.

@@ -8,7 +8,7 @@ use unicell_guest_abi::{init, layout};
 
 use crate::clock::ClockWriter;
 use crate::content::Content;
-use crate::cpu;
+use crate::cpu::{self, cpuid};
 use crate::governor::Governor;
 use crate::helper::Helper;
 use crate::jail::{Guarded, JailError};
@@ -17,6 +17,7 @@ use crate::kvm::{self, KvmError, Machine};
 use crate::memory::{BoxImage, Memory, MemoryError};
 use crate::monitor::Monitor;
 use crate::outcome::End;
+use crate::reproducible::{Level, Promise, Spin};
 use crate::run::Vm;
 use crate::symbols::Symbols;
 use crate::timeline::Timeline;
@@ -76,6 +77,8 @@ pub struct Builder {
     flags: u32,
     seed: Option<[u8; 32]>,
     window: Option<Window>,
+    level: Level,
+    spin: Spin,
     timeline: Timeline,
 }
 
@@ -91,6 +94,8 @@ impl Builder {
             flags: 0,
             seed: None,
             window: None,
+            level: Level::D0,
+            spin: Spin::default(),
             timeline: Timeline::now(),
         }
     }
@@ -137,6 +142,14 @@ impl Builder {
         self
     }
 
+    /// Promises a level of reproducible execution. The backend then brings input only when it is
+    /// asked ([`crate::Backend::ask`]).
+    #[must_use]
+    pub fn level(mut self, level: Level, spin: Spin) -> Self {
+        (self.level, self.spin) = (level, spin);
+        self
+    }
+
     /// Where the timeline begins, if not with this builder.
     #[must_use]
     pub fn timeline(mut self, timeline: Timeline) -> Self {
@@ -167,12 +180,17 @@ impl Builder {
             None => random()?,
         };
         let Blank {
-            machine,
+            mut machine,
             helper,
-            cpuid,
-            clock,
+            mut cpuid,
+            mut clock,
             monitor,
         } = blank;
+        if self.level.is_reproducible() {
+            cpuid::hide_host(&mut cpuid);
+            machine.hide_host(&cpuid)?;
+            clock.make_virtual();
+        }
         let box_size = self.image.as_ref().map_or(0, |image| image.len);
         let memory = Memory::new(self.ram, self.kernel.mapped(), self.image)?;
         let memory = Arc::new(memory);
@@ -186,6 +204,7 @@ impl Builder {
             flags: self.flags,
             seed,
             window: self.window,
+            level: self.level,
         };
         helper.fill(content, Arc::clone(&memory));
         machine.set_memory(memory.slots(), self.ram)?;
@@ -199,6 +218,7 @@ impl Builder {
             monitor: Arc::new(monitor),
             governor: Arc::new(Governor::new()),
             clock,
+            promise: Promise::new(self.level, self.spin),
             symbols: Symbols::of(self.kernel.bytes()),
             timeline,
             deadline: u64::MAX,

@@ -19,6 +19,13 @@ pub fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// Nanoseconds of the monotonic clock as of the last tick of the host's kernel: without a look at the
+/// time stamp counter, for a thread that may not read it.
+pub(crate) fn monotonic_coarse_ns() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
 /// The clock of this thread's processor time, for other threads to read; 0 if there is none.
 pub(crate) fn own_cpu_clock() -> libc::clockid_t {
     let mut clock = 0;
@@ -68,6 +75,11 @@ pub(crate) fn tsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// Where monotonic time begins in a reproducible run: a second, for programs that take zero for none.
+const VIRTUAL_MONO_NS: u64 = 1_000_000_000;
+/// When a reproducible run begins, less the second before: 2020-01-01 00:00:00 UTC.
+const VIRTUAL_EPOCH_NS: i64 = (1_577_836_800 - 1) * 1_000_000_000;
+
 /// Writes the guest's clock page.
 pub(crate) struct ClockWriter {
     /// What to add to the host's counter to get the guest's.
@@ -75,6 +87,7 @@ pub(crate) struct ClockWriter {
     /// Nanoseconds for each count, times 2^32.
     mult: u64,
     last: Clock,
+    is_virtual: bool,
 }
 
 impl ClockWriter {
@@ -92,11 +105,20 @@ impl ClockWriter {
                 realtime_offset: 0,
                 mult: 0,
             },
+            is_virtual: false,
         }
+    }
+
+    /// Has the guest count time by itself, from a beginning that is the same in each run.
+    pub(crate) fn make_virtual(&mut self) {
+        self.is_virtual = true;
     }
 
     /// Brings the page up to date.
     pub(crate) fn refresh(&mut self, memory: &Memory) {
+        if self.is_virtual {
+            return self.begin(memory);
+        }
         let before = tsc();
         let mono_ns = monotonic_ns();
         let tsc = before
@@ -112,6 +134,19 @@ impl ClockWriter {
             self.mult,
         );
         publish(memory, self.last);
+    }
+
+    /// Writes where virtual time begins, once.
+    fn begin(&mut self, memory: &Memory) {
+        if self.last.seq == 0 {
+            self.last = Clock {
+                seq: 2,
+                mono_ns: VIRTUAL_MONO_NS,
+                realtime_offset: VIRTUAL_EPOCH_NS,
+                ..self.last
+            };
+            publish(memory, self.last);
+        }
     }
 
     /// When the guest's counter showed `tsc`, in nanoseconds of the monotonic clock. A guest may

@@ -10,6 +10,7 @@ use vm_memory::GuestMemoryError;
 use crate::cpu::{self, cpuid};
 use crate::kernel::{Kernel, Segment};
 use crate::memory::{Memory, MemoryError};
+use crate::reproducible::Level;
 use crate::tables::{Access, Tables};
 use crate::window::Window;
 
@@ -29,6 +30,7 @@ pub(crate) struct Content {
     pub(crate) init: Vec<u8>,
     pub(crate) flags: u32,
     pub(crate) seed: [u8; 32],
+    pub(crate) level: Level,
     /// The size of the terminal, if the program has one.
     pub(crate) window: Option<Window>,
 }
@@ -61,7 +63,7 @@ impl Content {
             features: cpuid::leaf(cpuid, 1, 0).map_or(0, |leaf| leaf.edx),
             seed: self.seed,
             window: self.window.map_or(0, Window::to_abi),
-            reserved: 0,
+            level: self.level.number(),
         };
         let put = || {
             memory.write(layout::BOOT_GPA, boot)?;

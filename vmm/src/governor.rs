@@ -65,6 +65,11 @@ impl Governor {
         [read(&self.clocks[0]), read(&self.clocks[1])]
     }
 
+    /// Processor time of the vCPU thread.
+    pub(crate) fn vcpu_ns(&self) -> u64 {
+        self.times()[0]
+    }
+
     /// Until when the vCPU has to wait; a time in the past if it need not.
     pub(crate) fn paused_until(&self) -> u64 {
         self.paused_until.load(Ordering::Relaxed)

@@ -16,6 +16,8 @@ use crate::device::{Device, Pass, Violation};
 use crate::governor::Governor;
 use crate::memory::Memory;
 use crate::monitor::{Monitor, Stop};
+use crate::reproducible::{Level, Promise};
+use crate::spin::Spinning;
 
 /// How long a running program may go on before the I/O thread looks whether it should be
 /// interrupted.
@@ -31,6 +33,7 @@ pub(crate) struct Instance {
     pub(crate) governor: Arc<Governor>,
     pub(crate) service: Mutex<Service>,
     pub(crate) clock: Mutex<ClockWriter>,
+    pub(crate) promise: Promise,
 }
 
 /// The device and what it is connected to.
@@ -137,6 +140,7 @@ impl Io {
     fn serve(&self) -> Result<(), Failure> {
         let monitor = &*self.instance.monitor;
         let mut looked = monotonic_ns();
+        let mut spinning = Spinning::default();
         let mut watched = Vec::new();
         let mut events = Vec::new();
         loop {
@@ -160,7 +164,11 @@ impl Io {
                 return Ok(());
             }
             if now >= self.next_look(looked) {
-                self.look(now);
+                if self.instance.promise.level().is_reproducible() {
+                    spinning.look(&self.instance);
+                } else {
+                    self.look(now);
+                }
                 looked = now;
             }
             let until = if more {
@@ -208,6 +216,8 @@ impl Io {
     fn next_look(&self, looked: u64) -> u64 {
         match self.instance.monitor.parked_until() {
             Some(until) => until.saturating_add(TICK_NS),
+            // Nobody is interrupted; and the guest's deadlines are of another clock.
+            None if self.instance.promise.begun().is_reproducible() => looked + TICK_NS,
             None => self
                 .guest_deadline()
                 .clamp(looked + GAP_NS, looked + TICK_NS),
@@ -235,7 +245,13 @@ impl Io {
         lock(clock).refresh(memory);
         let at = GuestAddress(SHARED_GPA + std::mem::offset_of!(Shared, contended) as u64);
         let contended = memory.ram().load::<u32>(at, Ordering::Relaxed).unwrap_or(0) != 0;
-        if contended || monitor.has_news() || self.guest_deadline() <= now {
+        // Its time was virtual, if it comes here after having spun: then it is interrupted whenever
+        // somebody waits.
+        let due = match self.instance.promise.begun() {
+            Level::D0 => self.guest_deadline() <= now,
+            _ => self.guest_deadline() != NEVER,
+        };
+        if contended || monitor.has_news() || due {
             monitor.preempt();
         }
     }

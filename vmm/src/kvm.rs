@@ -88,6 +88,16 @@ impl Machine {
         let tsc_khz = tsc_khz.map_err(failed("KVM_GET_TSC_KHZ"))?;
         Ok(ClockWriter::new(tsc_khz, tsc_offset))
     }
+
+    /// Has the instructions trap that show the host's time, and offers those of `cpuid` alone. Before
+    /// the first entry.
+    pub(crate) fn hide_host(&mut self, cpuid: &CpuId) -> Result<(), KvmError> {
+        let set = self.vcpu.set_cpuid2(cpuid);
+        set.map_err(failed("KVM_SET_CPUID2"))?;
+        self.vcpu.sync_regs_mut().sregs.cr4 |= unicell_guest_abi::cpu::CR4_TSD;
+        self.vcpu.set_sync_dirty_reg(SyncReg::SystemRegister);
+        Ok(())
+    }
 }
 
 /// Bounds the pages of page tables that KVM keeps for a guest (KVM_SET_NR_MMU_PAGES): a guest can

@@ -7,7 +7,7 @@ use rustix::event::PollFlags;
 use rustix::io::Errno;
 use unicell_guest_abi::message::{Reply, Request, Stream, kind};
 
-use crate::backend::{Backend, Channel, Data, Nonsense, Room, Watch, Written};
+use crate::backend::{Ask, Backend, Channel, Data, Nonsense, Room, Watch, Written};
 use crate::governor::Hold;
 use crate::link::{InstanceEnd, LinkError, Message, Order, Usage};
 use crate::stdio::Stdio;
@@ -113,6 +113,11 @@ impl Backend for Linked {
         watched.push(Watch { fd, events });
         self.streams.watch(watched);
         self.stdio.watch(room, watched);
+    }
+
+    fn ask(&mut self, ask: Ask) -> Result<(), Nonsense> {
+        self.streams.look();
+        self.stdio.ask(ask)
     }
 
     fn tick(&mut self, now: u64) -> Option<u64> {

@@ -42,6 +42,8 @@ pub(crate) enum Stop {
     Halted = 5,
     /// It uses more memory than it may.
     Memory = 6,
+    /// It makes no system call for too long, in a reproducible run.
+    Spinning = 7,
 }
 
 /// State shared by the vCPU thread, the I/O thread and stop handles.
@@ -112,8 +114,10 @@ impl Monitor {
         self.preempt.store(false, Ordering::SeqCst);
     }
 
-    /// Sleeps until there is news or the monotonic clock shows `deadline` ns.
-    pub(crate) fn park(&self, deadline: u64) {
+    /// Sleeps until there is news or the monotonic clock shows `deadline` ns. Returns whether that
+    /// has come.
+    pub(crate) fn park(&self, deadline: u64) -> bool {
+        let mut is_over = false;
         self.parked_until.store(deadline, Ordering::Relaxed);
         let parked =
             self.state
@@ -124,13 +128,17 @@ impl Monitor {
                 let flags = futex::Flags::PRIVATE;
                 let any = std::num::NonZeroU32::MAX;
                 match futex::wait_bitset(&self.state, flags, PARKED, until.as_ref(), any) {
-                    Err(Errno::TIMEDOUT) => break,
+                    Err(Errno::TIMEDOUT) => {
+                        is_over = true;
+                        break;
+                    }
                     // Woken, changed before it slept, or a signal: look again.
                     _ => continue,
                 }
             }
         }
         self.state.store(RUNNING, Ordering::SeqCst);
+        is_over
     }
 
     /// Sleeps until the monotonic clock shows `until` ns, or the instance is to end.
@@ -233,6 +241,7 @@ impl Monitor {
             4 => Some(Stop::Io),
             5 => Some(Stop::Halted),
             6 => Some(Stop::Memory),
+            7 => Some(Stop::Spinning),
             _ => None,
         }
     }

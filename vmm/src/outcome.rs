@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::platform::{CallCount, Counters};
 
+use crate::reproducible::{Level, Recorded};
 use crate::timeline::Timeline;
 
 /// What ended an instance.
@@ -34,6 +35,10 @@ pub enum End {
     TimedOut,
     /// It used more memory than it was permitted while it ran.
     MemoryLimit,
+    /// In a reproducible run, it made no system call for too long while others waited.
+    Spinning,
+    /// A replay went another way than its transcript says.
+    Diverged,
 }
 
 impl End {
@@ -41,8 +46,8 @@ impl End {
     pub(crate) fn deserves_report(self) -> bool {
         match self {
             Self::Guest { kind, .. } => kind == ExitKind::Panic,
-            Self::Violation | Self::Crash | Self::TimedOut => true,
-            Self::NoKvm | Self::Host | Self::Stopped | Self::MemoryLimit => false,
+            Self::Violation | Self::Crash | Self::TimedOut | Self::Spinning => true,
+            Self::NoKvm | Self::Host | Self::Stopped | Self::MemoryLimit | Self::Diverged => false,
         }
     }
 }
@@ -60,6 +65,10 @@ pub struct Outcome {
     pub report: Option<String>,
     /// What it cost.
     pub stats: Stats,
+    /// The level of reproducible execution that held to the end.
+    pub level: Level,
+    /// What a run with a transcript came to.
+    pub recorded: Option<Recorded>,
 }
 
 impl Outcome {
@@ -76,6 +85,8 @@ impl Outcome {
                 guest: Counters::default(),
                 calls: Vec::new(),
             },
+            level: Level::D0,
+            recorded: None,
         }
     }
 }
@@ -88,6 +99,10 @@ impl Outcome {
         self.stats.timeline.make_printable();
         for call in &mut self.stats.calls {
             call.name = printable(&call.name);
+        }
+        if let Some(recorded) = &mut self.recorded {
+            recorded.difference = recorded.difference.as_deref().map(printable);
+            recorded.failure = recorded.failure.as_deref().map(printable);
         }
     }
 }
@@ -119,6 +134,11 @@ impl fmt::Display for Outcome {
             End::Stopped => write!(f, "the instance was stopped"),
             End::TimedOut => write!(f, "the instance's time was up"),
             End::MemoryLimit => write!(f, "the instance used more memory than it may"),
+            End::Spinning => write!(
+                f,
+                "the program made no system call for too long, while others waited"
+            ),
+            End::Diverged => write!(f, "the replay went another way than its transcript"),
         }?;
         if text.is_empty() {
             Ok(())

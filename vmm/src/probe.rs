@@ -8,7 +8,6 @@
 
 mod guest;
 mod machine;
-mod tsc;
 
 use kvm_bindings::CpuId;
 use kvm_ioctls::Kvm;
@@ -16,7 +15,8 @@ use vm_memory::GuestMemoryError;
 
 use crate::builder::BuildError;
 use crate::clock::monotonic_ns;
-use crate::kvm;
+use crate::cpu::cpuid;
+use crate::{kvm, tsc};
 use guest::Question;
 use machine::{Answer, Machine};
 
@@ -199,19 +199,13 @@ const LITTLE_STATE: u32 = 0b11;
 /// `features` without the instructions that show the host, as far as CPUID has a word for them,
 /// with a signature of ours and little extended state.
 fn masked(features: &CpuId) -> Result<CpuId, ProbeError> {
-    let mut entries = features.as_slice().to_vec();
+    let mut hidden = features.clone();
+    cpuid::hide_host(&mut hidden);
+    let mut entries = hidden.as_slice().to_vec();
     entries.retain(|entry| entry.function != SIGNATURE_LEAF);
     for entry in &mut entries {
-        // SDM vol. 2, CPUID.
-        match (entry.function, entry.index) {
-            (0x1, _) => entry.ecx &= !(1 << 30), // RDRAND
-            (0x7, 0) => {
-                entry.ebx &= !(1 << 18); // RDSEED
-                entry.ecx &= !(1 << 22); // RDPID
-            }
-            (0x8000_0001, _) => entry.edx &= !(1 << 27), // RDTSCP
-            (0xd, 0) => (entry.eax, entry.edx) = (entry.eax & LITTLE_STATE, 0),
-            _ => {}
+        if (entry.function, entry.index) == (0xd, 0) {
+            (entry.eax, entry.edx) = (entry.eax & LITTLE_STATE, 0);
         }
     }
     let [eax, ebx, ecx, edx] = SIGNATURE;

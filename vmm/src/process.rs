@@ -2,6 +2,7 @@
 
 use kvm_ioctls::Kvm;
 
+use crate::backend::Backend;
 use crate::builder::{Blank, BuildError, Builder};
 use crate::clock::monotonic_ns;
 use crate::jail::{self, Guarded, Layer};
@@ -9,7 +10,8 @@ use crate::kernel::Kernel;
 use crate::kvm;
 use crate::link::{InstanceEnd, LinkError, Message, Start};
 use crate::linked::Linked;
-use crate::outcome::Outcome;
+use crate::outcome::{End, Outcome};
+use crate::reproducible::{Log, Logged, Reproduction, transcript};
 use crate::run::{Remains, Vm};
 use crate::stdio::Stdio;
 use crate::timeline::Timeline;
@@ -81,7 +83,8 @@ fn instance(
     timeline.mark("process");
     if bounded {
         // Now that it is known how much it is.
-        jail::bound_memory(start.ram, start.image.as_ref().map_or(0, |image| image.len))?;
+        let image = start.image.as_ref().map_or(0, |image| image.len);
+        jail::bound_memory(start.ram, image + transcript_room(&start.reproduction)?)?;
     }
     let built = blank.and_then(|blank| build(kernel, blank, &mut start, timeline.clone()));
     let mut vm = match built {
@@ -100,9 +103,34 @@ fn instance(
     let hold = vm.hold();
     hold.limit(start.limits);
     let linked = Linked::new(stdio, link.clone(), hold)?;
-    let ended = vm.run(Box::new(linked));
+    let Reproduction { level, log, .. } = start.reproduction;
+    let backend: Box<dyn Backend> = match level.is_reproducible() {
+        false => Box::new(linked),
+        true => match Logged::new(linked, log) {
+            Ok(logged) => Box::new(logged),
+            Err(error) => {
+                let outcome = Outcome::failed(End::Host, error.to_string(), timeline);
+                link.send(&Message::Ended(Box::new(outcome)))?;
+                return Ok(None);
+            }
+        },
+    };
+    let mut ended = vm.run(backend);
+    if let Some(recorded) = &mut ended.outcome.recorded {
+        recorded.kernel = *blake3::hash(kernel).as_bytes();
+    }
     link.send(&Message::Ended(Box::new(ended.outcome)))?;
     Ok(Some(ended.remains))
+}
+
+/// Memory that it takes to read a transcript.
+fn transcript_room(reproduction: &Reproduction) -> Result<u64, LinkError> {
+    let Some(Log::Replay(file)) = &reproduction.log else {
+        return Ok(0);
+    };
+    let len = rustix::fs::fstat(file)?.st_size;
+    // The bytes, while their vector grows, and what they are parsed into.
+    Ok(4 * (len as u64).min(transcript::MAX))
 }
 
 /// Makes the machine, of what it takes out of `start`.
@@ -116,6 +144,7 @@ fn build(
         .timeline(timeline)
         .ram(start.ram)
         .flags(start.flags)
+        .level(start.reproduction.level, start.reproduction.spin)
         .init(std::mem::take(&mut start.init));
     if let Some(seed) = start.seed {
         builder = builder.seed(seed);

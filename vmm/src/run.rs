@@ -18,6 +18,7 @@ use crate::memory::Memory;
 use crate::monitor::{Monitor, Stop};
 use crate::outcome::{Call, End, Exits, Outcome, Stats};
 use crate::report::CrashReport;
+use crate::reproducible::Promise;
 use crate::symbols::Symbols;
 use crate::timeline::Timeline;
 use crate::vcpu::{Halt, Vcpu};
@@ -31,6 +32,7 @@ pub struct Vm {
     pub(crate) monitor: Arc<Monitor>,
     pub(crate) governor: Arc<Governor>,
     pub(crate) clock: ClockWriter,
+    pub(crate) promise: Promise,
     pub(crate) symbols: Symbols,
     pub(crate) timeline: Timeline,
     pub(crate) deadline: u64,
@@ -83,6 +85,7 @@ impl Vm {
                 governor: self.governor,
                 service: Mutex::new(Service::new(backend)),
                 clock: Mutex::new(self.clock),
+                promise: self.promise,
             }),
         };
         let io = Io {
@@ -175,6 +178,8 @@ fn finish(halt: Halt, instance: &Instance, io: JoinHandle<()>) -> (End, String) 
         Halt::Stop(Stop::Asked) => (End::Stopped, String::new()),
         Halt::Stop(Stop::TimedOut) => (End::TimedOut, String::new()),
         Halt::Stop(Stop::Memory) => (End::MemoryLimit, String::new()),
+        Halt::Stop(Stop::Spinning) => (End::Spinning, String::new()),
+        Halt::Diverged => (End::Diverged, String::new()),
         Halt::Stop(_) => match lock(&instance.service).failure.take() {
             Some(failure @ Failure::Violation(_)) => (End::Violation, failure.to_string()),
             Some(failure) => (End::Host, failure.to_string()),
@@ -232,6 +237,8 @@ fn outcome(
     });
     let mut service = lock(&instance.service);
     service.backend.ended();
+    let guest = counters(&instance.memory);
+    let recorded = service.backend.recorded(guest.syscalls);
     Outcome {
         end,
         text,
@@ -243,9 +250,11 @@ fn outcome(
                 chains: service.chains,
                 ..vcpu.exits
             },
-            guest: counters(&instance.memory),
+            guest,
             calls: calls(&instance.memory),
         },
+        level: instance.promise.level(),
+        recorded,
     }
 }
 

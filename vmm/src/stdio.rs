@@ -12,7 +12,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 use std::io::{IoSlice, IoSliceMut};
 use unicell_guest_abi::message::{Reply, Request, Stream, kind, op};
 
-use crate::backend::{Backend, Channel, Data, Nonsense, Room, Watch, Written};
+use crate::backend::{Ask, Backend, Channel, Data, Nonsense, Room, Watch, Written};
 use crate::window::Window;
 
 /// What a pipe takes or gives at once when it is ready (POSIX's PIPE_BUF on Linux).
@@ -251,6 +251,11 @@ impl Backend for Stdio {
                 Some(message(kind::RESET, 0, errno))
             }
         }
+    }
+
+    fn ask(&mut self, _ask: Ask) -> Result<(), Nonsense> {
+        self.stdin.blocked = false;
+        Ok(())
     }
 
     fn watch(&self, room: bool, watched: &mut Vec<Watch>) {

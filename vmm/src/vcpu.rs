@@ -5,15 +5,17 @@ use std::sync::atomic::Ordering;
 use kvm_bindings::{KVM_SYNC_X86_REGS, kvm_regs, kvm_sregs};
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use unicell_guest_abi::layout::{DEVICE_GPA, KERNEL_HALF, PAGE_SIZE, SHARED_GPA};
-use unicell_guest_abi::platform::{self, Shared};
+use unicell_guest_abi::platform::{self, NEVER, Shared};
 use unicell_guest_abi::{cpu, exit, layout};
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::clock::monotonic_ns;
+use crate::backend::Ask;
+use crate::clock::monotonic_coarse_ns;
 use crate::io::{Instance, lock};
 use crate::kvm::{Attached, KvmError};
 use crate::monitor::Stop;
 use crate::outcome::Exits;
+use crate::{spin, tsc};
 
 /// Why the vCPU does not run any more.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) enum Halt {
     Crash(String),
     /// KVM failed.
     Host(String),
+    /// A replay went another way than its transcript.
+    Diverged,
 }
 
 /// The vCPU and what it counted.
@@ -50,17 +54,29 @@ impl<'a> Vcpu<'a> {
     /// Runs the guest until it ends.
     pub(crate) fn run(&mut self) -> Halt {
         self.instance.governor.runs_vcpu();
+        if !self.instance.promise.begun().is_reproducible() {
+            return self.run_on();
+        }
+        match tsc::without_tsc(|| self.run_on()) {
+            Ok(halt) => halt,
+            Err(error) => Halt::Host(format!("this thread keeps the time stamp counter: {error}")),
+        }
+    }
+
+    fn run_on(&mut self) -> Halt {
+        let promise = &self.instance.promise;
         loop {
             self.instance.monitor.rearm();
             if let Some(stop) = self.instance.monitor.stopped() {
                 return Halt::Stop(stop);
             }
             let paused = self.instance.governor.paused_until();
-            if paused > 0 && paused > monotonic_ns() {
+            if paused > 0 && paused > monotonic_coarse_ns() {
                 self.instance.monitor.pause(paused);
                 continue;
             }
-            if self.instance.monitor.wants_preemption()
+            if !promise.level().is_reproducible()
+                && self.instance.monitor.wants_preemption()
                 && let Err(halt) = self.preempt()
             {
                 return halt;
@@ -145,6 +161,7 @@ impl<'a> Vcpu<'a> {
                 lock(&self.instance.clock).refresh(&self.instance.memory);
                 Ok(())
             }
+            platform::INPUT if self.instance.promise.begun().is_reproducible() => self.ask(value),
             platform::EXIT => Err(match exit::decode(value) {
                 Some((kind, status)) => Halt::Exit(kind, status),
                 None => Halt::Violation(format!("an end of unknown kind {:#x}", value >> 32)),
@@ -153,6 +170,38 @@ impl<'a> Vcpu<'a> {
                 "a write to platform register {offset:#x}"
             ))),
         }
+    }
+
+    /// The guest asks for input, and waits for it for so many nanoseconds.
+    fn ask(&mut self, wait: u64) -> Result<(), Halt> {
+        let ask = Ask {
+            call: spin::calls(self.instance),
+            waits: wait == NEVER,
+        };
+        self.exits.parks += 1;
+        let until = match wait {
+            NEVER => NEVER,
+            wait => monotonic_coarse_ns().saturating_add(wait),
+        };
+        if self.look_for_input(ask)? && wait > 0 {
+            self.instance.monitor.wake_io();
+            // What else the device has news of is none of its business.
+            while lock(&self.instance.service).backend.is_asked()
+                && self.instance.monitor.stopped().is_none()
+                && !self.instance.monitor.park(until)
+            {}
+        }
+        lock(&self.instance.service).backend.asked();
+        Ok(())
+    }
+
+    /// Looks at the device on this thread. Returns whether it has brought nothing yet.
+    fn look_for_input(&mut self, ask: Ask) -> Result<bool, Halt> {
+        let mut service = lock(&self.instance.service);
+        service.backend.ask(ask).map_err(|_| Halt::Diverged)?;
+        let pass = service.pass(&self.instance.memory);
+        pass.map_err(|violation| Halt::Violation(violation.to_string()))?;
+        Ok(service.backend.is_asked())
     }
 
     /// Interrupts the program; inside the kernel, leaves word that it should look around.

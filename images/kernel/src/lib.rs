@@ -32,6 +32,7 @@ pub mod memory;
 pub mod mm;
 pub mod net;
 pub mod random;
+pub mod reproducible;
 pub mod signal;
 pub mod sync;
 pub mod syscall;
@@ -46,6 +47,7 @@ use unicell_guest_abi::boot::{BootInfo, flags};
 #[cfg(feature = "image")]
 pub(crate) fn main(boot: &BootInfo) -> ! {
     use device::platform;
+    reproducible::init(boot.level);
     platform::count(|counters| counters.kernel_start = platform::tsc());
     memory::frames::init(boot);
     memory::paging::init(boot);

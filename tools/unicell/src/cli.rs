@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use unicell_service::manifest::{Overrides, parse_memory};
 
-use crate::{client, node};
+use crate::{client, key, node, reproduce};
 
 /// Runs boxes of ordinary Linux files in micro-VMs.
 #[derive(Parser)]
@@ -28,6 +28,12 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Write a service in another encoding
     Convert(ConvertArguments),
+    /// Check a receipt by running its program again
+    Verify(reproduce::VerifyArguments),
+    /// Run a receipt's program again, with the input that it had
+    Replay(reproduce::ReplayArguments),
+    /// Make, show, copy and change the node's key
+    Key(key::Arguments),
     /// Say what this host offers, what is missing, and how to get it
     Doctor(DoctorArguments),
     /// Run a node: a daemon that keeps services and runs instances of them
@@ -68,7 +74,7 @@ Examples:
   unicell run hello.cell -- first-argument
 
 Exit codes: the program's own; 128 + N if signal N killed it; 2 for a wrong command
-line; 200 to 211 if it could not be run to its end (see docs/exit-codes.md).";
+line; 200 to 212 if it could not be run to its end (see docs/exit-codes.md).";
 
 /// What to run and how, over what the box says.
 #[derive(Args)]
@@ -143,6 +149,10 @@ pub(crate) struct RunArguments {
     /// standard error); the kernel's log and --trace go there too
     #[arg(long, value_name = "FILE")]
     pub(crate) crash_report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) level: reproduce::LevelArguments,
+    #[command(flatten)]
+    pub(crate) wish: reproduce::Wish,
     /// Show boot phases, exits, page faults and memory on standard error at the end
     #[arg(long)]
     pub(crate) stats: bool,

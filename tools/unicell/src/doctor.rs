@@ -2,7 +2,7 @@
 //!
 //! The facts are in [`Facts`], which `--json` prints as it is; `findings` judges them for people.
 
-mod class;
+pub(crate) mod class;
 mod findings;
 mod host;
 mod kvm;
@@ -21,6 +21,13 @@ use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
 use crate::instance;
 use findings::Finding;
+
+/// The instructions that would show the host to a guest, whatever is done.
+pub(crate) fn leaks(probe: &Probe) -> Vec<&'static str> {
+    let sights = probe.sights.iter();
+    let shown = sights.filter(|(_, sight)| *sight == Sight::Shown);
+    shown.map(|(instruction, _)| instruction.name()).collect()
+}
 
 /// The facts. Fields are added, never changed; one that would change gets another name.
 #[derive(Debug, Serialize)]
@@ -71,10 +78,13 @@ enum Level {
 impl Guest {
     fn of(probe: &Probe) -> Self {
         let sights = probe.sights.iter();
-        let shown = sights.clone().any(|(_, sight)| *sight == Sight::Shown);
         Self {
             cpu_class: class::class(probe),
-            level: if shown { Level::D1 } else { Level::D2 },
+            level: if leaks(probe).is_empty() {
+                Level::D2
+            } else {
+                Level::D1
+            },
             instructions: sights
                 .map(|(instruction, sight)| (instruction.name(), word(*sight)))
                 .collect(),

@@ -31,4 +31,12 @@ pub(crate) enum Code {
     KernelPanic = 210,
     /// The guest broke the protocol of its device.
     Violation = 211,
+    /// In a reproducible run, the program made no system call for too long.
+    Spinning = 212,
+    /// A run went another way than its receipt says.
+    Different = 213,
+    /// A receipt's run cannot be compared with one on this host.
+    NotComparable = 214,
+    /// A receipt, its transcript or its service are not what was signed.
+    Untrue = 215,
 }

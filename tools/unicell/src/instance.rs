@@ -10,12 +10,14 @@ use std::time::Duration;
 use unicell_gateway_api::instance as api;
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::layout;
+use unicell_netstack::receipt::Digest;
 use unicell_service::package::Package;
 use unicell_vmm::jail::{self, Plan, Process, Spawned, Waiting};
 use unicell_vmm::link::{
     Command as LinkCommand, Limits, LinkError, Message, Open, Start as LinkStart, null,
 };
-use unicell_vmm::{BoxImage, End, Outcome};
+use unicell_vmm::reproducible::Reproduction;
+use unicell_vmm::{BoxImage, End, Outcome, Window};
 
 use crate::cache::{self, Cache};
 use crate::exit_code::Code;
@@ -44,8 +46,13 @@ impl Executable {
     }
 }
 
+/// The hash of the program of an instance's process.
+pub(crate) fn process_digest() -> Digest {
+    Digest(*blake3::hash(PROCESS).as_bytes())
+}
+
 /// A memory that no micro-VM can have.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnfitMemory {
     /// Not even the kernel has room.
     #[error("a memory of {} MiB is too small", .0 >> 20)]
@@ -97,6 +104,24 @@ pub(crate) struct Start<'a> {
     pub(crate) timeout: Option<Duration>,
     /// Where the timeline begins, nanoseconds of the monotonic clock.
     pub(crate) since: u64,
+    /// The size of the terminal that the program finds, whoever is behind it.
+    pub(crate) window: Option<Window>,
+    /// What the guest's randomness starts from, in a reproducible run.
+    pub(crate) seed: Option<[u8; 32]>,
+    /// What is promised of the run.
+    pub(crate) reproduction: Reproduction,
+    pub(crate) outside: Outside,
+}
+
+/// What a program has of our standard input, output and error.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outside {
+    /// All of it.
+    Everything,
+    /// We see what it prints; its input is from elsewhere.
+    Watched,
+    /// Nothing.
+    Nobody,
 }
 
 /// Runs an instance to its end. The program has our standard input, output and error.
@@ -113,7 +138,12 @@ pub(crate) fn run(process: Spawned, start: Start<'_>) -> Result<Outcome> {
     let own = |fd: io::Result<OwnedFd>| fd.map_err(Failure::internal);
     let stdin = match start.terminal {
         Some(terminal) if !terminal.typed_on => null(),
+        _ if start.outside != Outside::Everything => null(),
         _ => io::stdin().as_fd().try_clone_to_owned(),
+    };
+    let output = |stream: &dyn AsFd| match start.outside {
+        Outside::Nobody => own(null()),
+        _ => own(stream.as_fd().try_clone_to_owned()),
     };
     let link_start = LinkStart {
         ram: start.memory,
@@ -122,15 +152,16 @@ pub(crate) fn run(process: Spawned, start: Start<'_>) -> Result<Outcome> {
             .timeout
             .map(|time| time.as_nanos().try_into().unwrap_or(u64::MAX)),
         since_ns: start.since,
-        seed: None,
-        window: start.terminal.map(Terminal::window),
+        seed: start.seed,
+        window: start.window,
         init: start.init,
         image: Some(image),
         stdin: own(stdin)?,
-        stdout: own(io::stdout().as_fd().try_clone_to_owned())?,
-        stderr: own(io::stderr().as_fd().try_clone_to_owned())?,
+        stdout: output(&io::stdout())?,
+        stderr: output(&io::stderr())?,
         log: start.log,
         limits: Limits::default(),
+        reproduction: start.reproduction,
     };
     let Waiting { node, process, .. } = process.ready().map_err(Failure::internal)?;
     if let Err(error) = node.start(&link_start) {
@@ -174,7 +205,7 @@ fn explain_loss(error: &LinkError, process: &Process) -> Failure {
 }
 
 /// What an end that is not the program's own means to users.
-fn code(end: End) -> Code {
+pub(crate) fn code(end: End) -> Code {
     match end {
         End::Guest { kind, .. } => match kind {
             ExitKind::NoEntrypoint => Code::NoEntrypoint,
@@ -189,6 +220,8 @@ fn code(end: End) -> Code {
         End::MemoryLimit => Code::OutOfMemory,
         End::Violation | End::Crash => Code::Violation,
         End::TimedOut => Code::TimedOut,
+        End::Spinning => Code::Spinning,
+        End::Diverged => Code::Different,
         End::NoKvm => Code::NoKvm,
         End::Host | End::Stopped => Code::Internal,
     }
@@ -248,6 +281,10 @@ pub(crate) fn exit_code(outcome: &Outcome) -> Result<ExitCode> {
         Code::NoInterpreter => {
             failure.hint("the box lacks the program's dynamic linker: pack libc with it")
         }
+        Code::Spinning => failure.hint(
+            "give more with --spin-limit, let it be interrupted with --when-spinning lower, or run \
+             it with --level D0",
+        ),
         Code::TimedOut => failure.hint("give more with --timeout"),
         _ => failure,
     })

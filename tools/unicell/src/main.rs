@@ -18,10 +18,12 @@ mod exit_code;
 mod failure;
 mod inspect;
 mod instance;
+mod key;
 mod node;
 mod output;
 mod pack;
 mod place;
+mod reproduce;
 mod run;
 mod stats;
 mod summary;
@@ -40,6 +42,9 @@ fn main() -> ExitCode {
         Command::Pack(arguments) => pack::pack(&arguments),
         Command::Inspect(arguments) => inspect::inspect(&arguments),
         Command::Convert(arguments) => inspect::convert(&arguments),
+        Command::Verify(arguments) => reproduce::verify(&arguments),
+        Command::Replay(arguments) => reproduce::replay(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
         Command::Node(arguments) => node::run(&arguments),
         Command::OfNode(command) => client::run(&which, &command),

@@ -12,13 +12,15 @@ use unicell_guest_abi::layout;
 use unicell_service::manifest::{Manifest, Overrides};
 use unicell_service::package::{ManifestSource, OpenError, Package};
 use unicell_vmm::monotonic_ns;
+use unicell_vmm::reproducible::Reproduction;
 
 use crate::cache::Cache;
 use crate::cli::{RunArguments, Trace};
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
-use crate::instance::{self, Start, UnfitMemory};
+use crate::instance::{self, Outside, Start, UnfitMemory};
 use crate::pack::{pack_source, show_warnings};
+use crate::reproduce::Configuration;
 use crate::stats;
 use crate::summary;
 use crate::terminal::Terminal;
@@ -28,27 +30,53 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let since = monotonic_ns();
     let terminal = Terminal::wanted(arguments.interactive, arguments.tty)?;
     let cache = Cache::open();
-    let process = instance::spawn(cache.as_ref()).map_err(Failure::internal)?;
     let overrides = arguments.overriding.overrides(&arguments.args);
+    let mut receipting = arguments.wish.begin(&overrides)?;
+    let host = receipting.as_ref().map(|receipting| &receipting.host);
+    let level = arguments.level.level(host)?;
+    let process = instance::spawn(cache.as_ref()).map_err(Failure::internal)?;
     let (package, manifest) = open(&arguments.source, overrides, cache.as_ref())?;
+    let memory = memory(&manifest)?;
+    let init = init_block(&manifest, terminal);
+    let window = terminal.map(Terminal::window);
+    let configuration = Configuration::new((level, arguments.level.spin()), memory, window, init);
+    let encoded = configuration.encode().map_err(Failure::internal)?;
+    let log = match &mut receipting {
+        Some(receipting) if level.is_reproducible() => Some(receipting.transcribe(&encoded)?),
+        _ => None,
+    };
+    let seed = Configuration::seed(package.id().as_bytes(), &encoded);
     let start = Start {
         package: &package,
-        memory: memory(&manifest)?,
-        init: init_block(&manifest, terminal),
+        memory,
+        init: configuration.init,
         terminal,
+        window,
         flags: boot_flags(arguments),
-        log: log(arguments.crash_report.as_deref())?,
+        log: self::log(arguments.crash_report.as_deref())?,
         timeout: arguments.timeout,
         since,
+        seed: level.is_reproducible().then_some(seed),
+        reproduction: Reproduction {
+            level,
+            spin: configuration.spin,
+            log,
+        },
+        outside: Outside::Everything,
     };
     let outcome = instance::run(process, start)?;
     if arguments.trace == Some(Trace::Summary) {
         summary::show(&outcome.stats.calls);
     }
     if arguments.stats {
-        stats::show(&outcome.stats);
+        stats::show(&outcome);
     }
-    instance::exit_code(&outcome)
+    let code = instance::exit_code(&outcome);
+    match receipting {
+        // What has gone wrong with the run is the thing to be told.
+        Some(receipting) if code.is_ok() => receipting.finish(&package, memory, &outcome).and(code),
+        _ => code,
+    }
 }
 
 fn boot_flags(arguments: &RunArguments) -> u32 {
@@ -65,7 +93,7 @@ fn boot_flags(arguments: &RunArguments) -> u32 {
 }
 
 /// Where the kernel's log goes: to standard error, or to the file of `--crash-report`.
-fn log(report: Option<&Path>) -> Result<OwnedFd> {
+pub(crate) fn log(report: Option<&Path>) -> Result<OwnedFd> {
     match report {
         Some(path) if path != Path::new("-") => {
             let file = File::create(path);
@@ -82,7 +110,11 @@ fn log(report: Option<&Path>) -> Result<OwnedFd> {
 }
 
 /// A package as it is; anything else is packed first, into a file that nobody sees.
-fn open(source: &Path, overrides: Overrides, cache: Option<&Cache>) -> Result<(Package, Manifest)> {
+pub(crate) fn open(
+    source: &Path,
+    overrides: Overrides,
+    cache: Option<&Cache>,
+) -> Result<(Package, Manifest)> {
     let records = cache.and_then(Cache::records);
     let packed = match Package::open_verified(source, records.as_deref()) {
         Ok(package) => package,

@@ -3,15 +3,20 @@
 use std::io::Write;
 
 use unicell_guest_abi::layout::PAGE_SIZE;
-use unicell_vmm::Stats;
+use unicell_vmm::{Outcome, Stats};
 
 use crate::inspect::bytes;
 
 /// Shows the phases of the start, exits by cause, and what the guest has counted.
-pub(crate) fn show(stats: &Stats) {
+pub(crate) fn show(outcome: &Outcome) {
     let mut out = anstream::stderr().lock();
     // If nobody reads it, there is nobody to be told.
-    let _ = write(&mut out, stats);
+    let _ = write(&mut out, &outcome.stats);
+    let _ = writeln!(
+        out,
+        "{:>12}  level of reproducible execution",
+        outcome.level.name()
+    );
 }
 
 fn write(out: &mut impl Write, stats: &Stats) -> std::io::Result<()> {

@@ -95,6 +95,22 @@ pub(crate) fn of_host() -> CpuId {
     CpuId::from_entries(&entries).expect("few entries")
 }
 
+/// Takes away the instructions that show the host, as far as CPUID has a word for them, so that
+/// programs that ask first do without (SDM vol. 2, CPUID).
+pub(crate) fn hide_host(cpuid: &mut CpuId) {
+    for entry in cpuid.as_mut_slice() {
+        match (entry.function, entry.index) {
+            (0x1, _) => entry.ecx &= !(1 << 30), // RDRAND
+            (0x7, 0) => {
+                entry.ebx &= !(1 << 18); // RDSEED
+                entry.ecx &= !(1 << 22); // RDPID
+            }
+            (0x8000_0001, _) => entry.edx &= !(1 << 27), // RDTSCP
+            _ => {}
+        }
+    }
+}
+
 fn entry(function: u32, index: u32, numbered: bool) -> kvm_cpuid_entry2 {
     let found = __cpuid_count(function, index);
     kvm_cpuid_entry2 {

@@ -210,6 +210,21 @@ impl<'a> Room<'a> {
         self.len() == 0
     }
 
+    /// The first `len` bytes there, copied.
+    pub(crate) fn copy(&self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len.min(self.len())];
+        let mut done = 0;
+        each(&self.chain.writable, self.start, bytes.len(), |gpa, len| {
+            let copied = self
+                .memory
+                .ram()
+                .read_slice(&mut bytes[done..done + len], gpa);
+            debug_assert!(copied.is_ok(), "the range was checked, mappings stay");
+            done += len;
+        });
+        bytes
+    }
+
     /// Puts bytes there, as far as there is room.
     pub fn put(&self, bytes: &[u8]) {
         self.chain.write(self.memory, self.start, bytes);

@@ -13,10 +13,11 @@ use rustix::net::{
     send,
 };
 
-use super::wire::{CommandFrame, DESCRIPTORS, PLAN_DESCRIPTORS, PlanFrame, StartFrame};
+use super::wire::{CommandFrame, DESCRIPTORS, LogFrame, PLAN_DESCRIPTORS, PlanFrame, StartFrame};
 use super::{FRAME_MAX, Limits, LinkError, Message, Start, Transport};
 use crate::jail::Plan;
 use crate::memory::BoxImage;
+use crate::reproducible::{Log, Reproduction};
 use crate::window::Window;
 
 /// An instance's end of the link to its node.
@@ -244,7 +245,12 @@ fn assemble(frame: &StartFrame, descriptors: Vec<OwnedFd>) -> Result<Start, Link
             Some(BoxImage { file, offset, len })
         }
     };
-    if count != 5 + usize::from(image.is_some()) {
+    let transcript = match frame.log {
+        None => None,
+        Some(LogFrame::Record) => Some(Log::Record(next()?)),
+        Some(LogFrame::Replay) => Some(Log::Replay(next()?)),
+    };
+    if count != 5 + usize::from(image.is_some()) + usize::from(transcript.is_some()) {
         return Err(LinkError::Nonsense("it has descriptors of no use"));
     }
     Ok(Start {
@@ -261,6 +267,11 @@ fn assemble(frame: &StartFrame, descriptors: Vec<OwnedFd>) -> Result<Start, Link
         stderr,
         log,
         limits: frame.limits,
+        reproduction: Reproduction {
+            level: frame.level,
+            spin: frame.spin,
+            log: transcript,
+        },
     })
 }
 

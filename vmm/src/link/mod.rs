@@ -85,6 +85,7 @@ use serde::{Deserialize, Serialize};
 use crate::jail::Report;
 use crate::memory::BoxImage;
 use crate::outcome::Outcome;
+use crate::reproducible::Reproduction;
 use crate::window::Window;
 
 /// The longest frame, in bytes.
@@ -119,6 +120,8 @@ pub struct Start {
     pub log: OwnedFd,
     /// What the instance may use.
     pub limits: Limits,
+    /// What is promised of the run, and where its transcript is.
+    pub reproduction: Reproduction,
 }
 
 /// What an instance's process says.

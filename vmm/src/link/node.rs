@@ -19,6 +19,7 @@ use unicell_guest_abi::message::FIRST_INCOMING;
 use super::wire::{CommandFrame, DESCRIPTORS, PLAN_DESCRIPTORS, PlanFrame, StartFrame};
 use super::{Command, FRAME_MAX, LinkError, Message, Start};
 use crate::jail::{Plan, Report};
+use crate::reproducible::Log;
 use crate::window::Window;
 
 /// The node's end of the link to one instance.
@@ -138,6 +139,9 @@ impl NodeEnd {
             init.as_fd(),
         ];
         descriptors.extend(start.image.as_ref().map(|image| image.file.as_fd()));
+        descriptors.extend(start.reproduction.log.as_ref().map(|log| match log {
+            Log::Record(file) | Log::Replay(file) => file.as_fd(),
+        }));
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::wire::{CommandFrame, StartFrame};
 use super::*;
 use crate::outcome::{Call, End, Exits, Stats};
+use crate::reproducible::{Level, Log, Recorded, Reproduction, Spin};
 use crate::timeline::Timeline;
 use rustix::net::{SendFlags, send};
 use unicell_guest_abi::exit::ExitKind;
@@ -34,6 +35,11 @@ fn start(init: Vec<u8>) -> Start {
         stderr: null().unwrap(),
         log: null().unwrap(),
         limits: Limits::default(),
+        reproduction: Reproduction {
+            level: Level::D1,
+            spin: Spin::default(),
+            log: Some(Log::Replay(null().unwrap())),
+        },
     }
 }
 
@@ -68,6 +74,15 @@ fn ended(text: &str) -> Message {
             },
             calls: vec![call("write\x1b[2J")],
         },
+        level: Level::D1,
+        recorded: Some(Recorded {
+            kernel: [1; 32],
+            stdout: [2; 32],
+            stderr: [3; 32],
+            streams: [4; 32],
+            difference: Some("here\x1b[2J".to_owned()),
+            failure: None,
+        }),
     }))
 }
 
@@ -97,6 +112,8 @@ fn messages_arrive_as_they_were_sent_but_printable() {
         panic!("the second message is the end");
     };
     assert_eq!(outcome.text, "one [2J\ntwo");
+    let difference = outcome.recorded.and_then(|recorded| recorded.difference);
+    assert_eq!(difference.as_deref(), Some("here [2J"));
     let status = 11;
     let kind = ExitKind::Signaled;
     assert_eq!(outcome.end, End::Guest { kind, status });

@@ -9,6 +9,7 @@ use unicell_guest_abi::message::FIRST_INCOMING;
 
 use super::{Command, FRAME_MAX, Limits, LinkError, Message, Transport};
 use crate::jail::{Layer, Plan};
+use crate::reproducible::{Level, Log, Spin};
 use crate::window::Window;
 
 /// The first number of every frame. Node and process come from one build; a mismatch is an old
@@ -16,8 +17,8 @@ use crate::window::Window;
 const VERSION: u32 = 4;
 
 /// Descriptors that come with a start: standard input, output, error, the log, the init block, and
-/// the box image if there is one.
-pub(super) const DESCRIPTORS: usize = 6;
+/// the box image if there is one, and the transcript if there is one.
+pub(super) const DESCRIPTORS: usize = 7;
 
 /// Control groups that a process can be in at once: one for each bound, at most.
 const GROUPS_MAX: u8 = 4;
@@ -76,6 +77,16 @@ pub(super) struct StartFrame {
     /// Offset and length of the box image in its file.
     pub(super) image: Option<(u64, u64)>,
     pub(super) limits: Limits,
+    pub(super) level: Level,
+    pub(super) spin: Spin,
+    pub(super) log: Option<LogFrame>,
+}
+
+/// [`Log`] without its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum LogFrame {
+    Record,
+    Replay,
 }
 
 impl StartFrame {
@@ -91,6 +102,12 @@ impl StartFrame {
             init_len: start.init.len() as u64,
             image: start.image.as_ref().map(|image| (image.offset, image.len)),
             limits: start.limits,
+            level: start.reproduction.level,
+            spin: start.reproduction.spin,
+            log: start.reproduction.log.as_ref().map(|log| match log {
+                Log::Record(_) => LogFrame::Record,
+                Log::Replay(_) => LogFrame::Replay,
+            }),
         }
     }
 

@@ -15,6 +15,7 @@ global_asm!(
     MULT = const offset_of!(Clock, mult),
     MONO_NS = const offset_of!(Clock, mono_ns),
     REALTIME_OFFSET = const offset_of!(Clock, realtime_offset),
+    LOOK_NS = const crate::reproducible::LOOK_NS,
     LATEST = sym crate::device::platform::LATEST,
 );
 

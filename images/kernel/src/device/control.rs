@@ -4,10 +4,13 @@ use alloc::vec::Vec;
 
 use unicell_guest_abi::device::CONTROL;
 use unicell_guest_abi::message::Reply;
+use unicell_guest_abi::platform::NEVER;
 
+use super::platform;
 use super::ring::{Ring, SLOTS};
 use crate::errno::{Errno, Result};
 use crate::memory::{Frame, PAGE_SIZE};
+use crate::reproducible;
 use crate::sync::Mutex;
 use crate::task::{self, WaitQueue};
 
@@ -47,6 +50,17 @@ pub(super) fn poll() {
     }
 }
 
+/// Waits for the answer without letting any other thread run.
+fn wait_on_the_spot(slot: usize) {
+    loop {
+        poll();
+        if STATE.lock().answered & 1 << slot != 0 {
+            return;
+        }
+        platform::park(NEVER);
+    }
+}
+
 /// Makes a request and waits for the answer: the bytes that may be sent on the stream.
 ///
 /// # Errors
@@ -72,6 +86,9 @@ pub fn request(op: u32, stream: u32, credit: u32, payload: &[u8]) -> Result<u32>
         state.ring.kick(1);
         slot
     };
+    if reproducible::is_on() {
+        wait_on_the_spot(slot);
+    }
     // Not interruptible: the page is the device's until it has answered, which it always does.
     task::wait_uninterrupted(&[&ANSWERS], || {
         let mut state = STATE.lock();

@@ -8,9 +8,12 @@ mod ring;
 pub mod stdin;
 pub mod stream;
 
-/// Takes what the device has done since the last look and wakes who waited for it.
-pub fn poll() {
+pub use stream::{Outside, outside};
+
+/// Takes what the device has done since the last look and wakes who waited for it. Returns whether
+/// a stream had news.
+pub fn poll() -> bool {
     console::poll();
     control::poll();
-    stream::poll();
+    stream::poll()
 }

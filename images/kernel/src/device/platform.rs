@@ -9,8 +9,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use unicell_guest_abi::exit::{ExitKind, REPORT_FRAMES, REPORT_TEXT, Report, encode};
 use unicell_guest_abi::layout::{DEVICE_VA, DIRECT_MAP, REPORT_GPA, SHARED_GPA};
 use unicell_guest_abi::platform::{
-    CALL_ROWS, CallCount, Clock, Counters, EXIT, PARK, REGISTERS, Shared,
+    CALL_ROWS, CallCount, Clock, Counters, EXIT, INPUT, PARK, REGISTERS, Shared,
 };
+
+use crate::reproducible;
 
 fn shared() -> *mut Shared {
     (DIRECT_MAP + SHARED_GPA) as *mut Shared
@@ -41,9 +43,12 @@ pub fn tell_calls(table: &'static mut [CallCount; CALL_ROWS]) -> &'static mut [C
     table
 }
 
-/// Time stamp counter.
+/// Time stamp counter; 0 in a reproducible run, where it cannot be read.
 #[must_use]
 pub fn tsc() -> u64 {
+    if reproducible::is_on() {
+        return 0;
+    }
     // SAFETY: reads a register.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
@@ -70,18 +75,25 @@ fn scale(clock: &Clock, counts: u64) -> u64 {
     ((u128::from(counts) * u128::from(clock.mult)) >> 32) as u64
 }
 
-/// Thousands of time stamp counts in a second.
+/// Thousands of time stamp counts in a second. In a reproducible run the counter counts
+/// nanoseconds.
 #[must_use]
 pub fn tsc_khz() -> u64 {
-    (1_000_000_u64 << 32)
+    const NANOSECONDS: u64 = 1_000_000;
+    (NANOSECONDS << 32)
         .checked_div(host_clock().mult)
-        .unwrap_or(0)
+        .unwrap_or(NANOSECONDS)
 }
 
 /// Nanoseconds of the monotonic clock.
 #[must_use]
 pub fn monotonic() -> u64 {
     let clock = host_clock();
+    if clock.mult == 0 {
+        return LATEST
+            .fetch_max(clock.mono_ns, Ordering::Relaxed)
+            .max(clock.mono_ns);
+    }
     let ns = clock
         .mono_ns
         .wrapping_add(scale(&clock, tsc().saturating_sub(clock.tsc)));
@@ -89,7 +101,13 @@ pub fn monotonic() -> u64 {
     LATEST.fetch_max(ns, Ordering::Relaxed).max(ns)
 }
 
-/// The latest moment that anybody has been told: by the kernel, or by the vDSO.
+/// Lets virtual time pass.
+pub fn advance(ns: u64) {
+    LATEST.fetch_add(ns, Ordering::Relaxed);
+}
+
+/// The latest moment that anybody has been told: by the kernel, or by the vDSO. Virtual time itself,
+/// which passes with each look of the vDSO too.
 pub(crate) static LATEST: AtomicU64 = AtomicU64::new(0);
 
 /// Nanoseconds to add to monotonic time to get the time since 1970.
@@ -123,6 +141,11 @@ pub fn announce(contended: bool, deadline: u64) {
 /// Sleeps until the device has news or the deadline (monotonic ns) has come. May return early.
 pub fn park(deadline: u64) {
     store_register(PARK, deadline);
+}
+
+/// Asks for input in a reproducible run, for at most so many nanoseconds of the host.
+pub fn ask_for_input(wait: u64) {
+    store_register(INPUT, wait);
 }
 
 /// The report, as text is added to it.

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use unicell_guest_abi::message::op;
 
 use super::control;
-use super::stream::{self, Receiver, Stream};
+use super::stream::{self, Outside, Receiver, Stream};
 use crate::errno::{Errno, Result};
 use crate::io::Sink;
 use crate::sync::Mutex;
@@ -20,6 +20,8 @@ pub struct Incoming {
     state: Mutex<State>,
     /// Woken when there are bytes, or the stream has ended.
     pub readable: WaitQueue,
+    /// A terminal takes it, whether somebody waits for it or not.
+    is_typed: bool,
 }
 
 #[derive(Default)]
@@ -53,21 +55,30 @@ impl Receiver for Incoming {
         self.readable.wake_all();
     }
 
+    fn expects(&self) -> Outside {
+        match self.state.lock().ended {
+            false if self.is_typed => Outside::Possible,
+            false if self.readable.has_waiters() => Outside::Awaited,
+            _ => Outside::Nothing,
+        }
+    }
+
     fn resized(&self, size: u32) {
         self.state.lock().window = Some(size);
     }
 }
 
 impl Incoming {
-    /// Opens the stream of standard input.
+    /// Opens the stream of standard input, for a terminal or for whoever reads it.
     ///
     /// # Errors
     ///
     /// What the gateway answers; ENOBUFS.
-    pub fn stdin() -> Result<Arc<Self>> {
+    pub fn stdin(is_typed: bool) -> Result<Arc<Self>> {
         let incoming = Arc::new(Self {
             state: Mutex::new(State::default()),
             readable: WaitQueue::new(),
+            is_typed,
         });
         let stream = stream::reserve(incoming.clone(), WINDOW)?;
         let id = stream.id();

@@ -16,11 +16,14 @@ use unicell_guest_abi::device::{RX, TX};
 use unicell_guest_abi::message::{
     DATA_MAX, Endpoint, FIRST_INCOMING, Stream as Header, kind, transport,
 };
+use unicell_guest_abi::platform::NEVER;
 
 use super::buffer::Buffer;
+use super::platform;
 use super::ring::{Ring, SLOTS};
 use crate::errno::{Errno, Result};
 use crate::io::Source;
+use crate::reproducible;
 use crate::sync::Mutex;
 
 const HEADER: usize = size_of::<Header>();
@@ -46,8 +49,24 @@ pub trait Receiver: Send + Sync {
     /// It is broken, or was refused; with no error it is merely over.
     fn reset(&self, errno: Option<Errno>);
 
+    /// What may come of it.
+    fn expects(&self) -> Outside {
+        Outside::Possible
+    }
+
     /// The terminal behind it has another size, as the guest ABI has it.
     fn resized(&self, _size: u32) {}
+}
+
+/// What may come from outside, in a reproducible run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outside {
+    /// Nothing that anybody waits for.
+    Nothing,
+    /// Something, perhaps: time passes meanwhile.
+    Possible,
+    /// An answer that is certain to come: until then time stands still.
+    Awaited,
 }
 
 /// A connection that comes from outside.
@@ -86,6 +105,8 @@ struct Streams {
     /// Those that wait for a slot.
     starved: Vec<Arc<dyn Receiver>>,
     next: u32,
+    /// Connections may come from outside.
+    listening: bool,
 }
 
 static STREAMS: Mutex<Option<Streams>> = Mutex::new(None);
@@ -129,6 +150,7 @@ impl Streams {
             open: BTreeMap::new(),
             starved: Vec::new(),
             next: 1,
+            listening: false,
         };
         for slot in 0..BUFFERS {
             streams.room.push(Buffer::new(HEADER + DATA_MAX)?);
@@ -168,6 +190,16 @@ impl Streams {
         self.sending[slot] = Some(message);
         self.tx.add(slot as u16, Some(piece), None);
         self.untold += 1;
+        // How fast the device reads is no input.
+        while reproducible::is_on() && self.sending[slot].is_some() {
+            self.tell_device();
+            if !self.tx.want_news(true) {
+                platform::park(NEVER);
+            }
+            while let Some((slot, _)) = self.tx.take_used() {
+                self.sending[usize::from(slot)] = None;
+            }
+        }
     }
 
     /// Tells the device of all that it was given, by one doorbell at most.
@@ -240,7 +272,26 @@ fn with<R>(with: impl FnOnce(&mut Streams) -> Result<R>) -> Result<R> {
 ///
 /// ENOBUFS.
 pub fn start() -> Result<()> {
-    with(|_| Ok(()))
+    with(|streams| {
+        streams.listening = true;
+        Ok(())
+    })
+}
+
+/// What may come from outside.
+#[must_use]
+pub fn outside() -> Outside {
+    let streams = STREAMS.lock();
+    let Some(streams) = streams.as_ref() else {
+        return Outside::Nothing;
+    };
+    let least = if streams.listening {
+        Outside::Possible
+    } else {
+        Outside::Nothing
+    };
+    let open = streams.open.values().map(|receiver| receiver.expects());
+    open.fold(least, Ord::max)
 }
 
 /// How many streams there are.
@@ -490,13 +541,14 @@ impl Streams {
     }
 }
 
-/// Takes messages and tells who waits for them.
-pub(super) fn poll() {
+/// Takes messages and tells who waits for them. Returns whether there were any.
+pub(super) fn poll() -> bool {
+    let mut came = false;
     loop {
         let (slot, len, news) = {
             let mut streams = STREAMS.lock();
             let Some(streams) = streams.as_mut() else {
-                return;
+                return false;
             };
             let Some((slot, len)) = streams.rx.take_used() else {
                 if streams.rx.want_news(true) {
@@ -506,6 +558,7 @@ pub(super) fn poll() {
             };
             (slot, len, streams.sort(slot, len))
         };
+        came = true;
         match news {
             News::Known(receiver, [stream, kind, bytes, value]) => match kind {
                 kind::DATA => hand_over(&*receiver, slot, bytes.min(len)),
@@ -538,6 +591,7 @@ pub(super) fn poll() {
     for receiver in starved {
         receiver.credit(0);
     }
+    came
 }
 
 /// Hands data to its receiver, from the buffer that the device has filled and that nobody else has

@@ -171,6 +171,11 @@ pub trait File: Any + Send + Sync {
         true
     }
 
+    /// Whether it changes by what comes from outside the guest.
+    fn is_outside(&self) -> bool {
+        false
+    }
+
     /// When it will change by itself: monotonic nanoseconds.
     fn deadline(&self) -> Option<u64> {
         None

@@ -214,6 +214,9 @@ impl OpenFile {
         self.file.prepare()?;
         match operation() {
             Err(Errno::EAGAIN) if !nonblocking => {}
+            Err(Errno::EAGAIN) if self.file.is_outside() && task::look_outside() => {
+                return operation();
+            }
             result => return result,
         }
         let end = patience.map(|patience| time::monotonic().saturating_add(patience));

@@ -36,6 +36,10 @@ pub fn wait<T>(
             Ok(value) => return Ok(Some(value)),
             Err(Errno::ETIMEDOUT) => {
                 if deadline.is_some_and(|deadline| deadline <= time::monotonic()) {
+                    // Found wanting: so what is outside is looked at, too.
+                    if files.iter().any(|file| file.is_outside()) {
+                        task::look_outside();
+                    }
                     return Ok(ready());
                 }
             }

@@ -78,7 +78,7 @@ impl File for Input {
             is_first
         };
         if is_first {
-            let opened = match Incoming::stdin() {
+            let opened = match Incoming::stdin(false) {
                 Ok(stream) => State::Open(Box::leak(Box::new(stream))),
                 Err(errno) => State::Failed(errno),
             };
@@ -107,6 +107,10 @@ impl File for Input {
         events.set(Events::READ, stream.available() > 0);
         events.set(Events::HUP, stream.has_ended());
         events
+    }
+
+    fn is_outside(&self) -> bool {
+        true
     }
 
     fn queue(&self) -> Option<&WaitQueue> {

@@ -116,6 +116,10 @@ impl File for Socket {
         self.protocol.poll()
     }
 
+    fn is_outside(&self) -> bool {
+        true
+    }
+
     fn queue(&self) -> Option<&WaitQueue> {
         Some(self.protocol.queue())
     }

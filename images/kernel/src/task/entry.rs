@@ -7,12 +7,14 @@ use crate::device::platform;
 use crate::errno::Result;
 use crate::memory::user::{self, Access};
 use crate::mm::Fault;
+use crate::reproducible;
 use crate::signal::{self, Info, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use crate::syscall;
 
 /// A system call.
 pub(crate) fn system_call(number: u64, arguments: &[u64; 6]) {
     platform::count(|counters| counters.syscalls += 1);
+    reproducible::call();
     let answer = syscall::dispatch(number, arguments);
     if !matches!(answer, Some(Err(errno)) if errno.restarts()) {
         current().resume_at(None);
@@ -27,6 +29,7 @@ pub(crate) fn system_call(number: u64, arguments: &[u64; 6]) {
 /// The preemption interrupt.
 pub(crate) fn preempted() {
     platform::count(|counters| counters.preemptions += 1);
+    reproducible::preempted();
     scheduler::look_around();
     back_to_program(false);
 }
@@ -41,6 +44,7 @@ pub(crate) fn thread_begins() {
 pub(crate) fn exception(vector: u8, error: u64, address: u64) {
     let info = match vector {
         PAGE_FAULT => page_fault(error, address),
+        PROTECTION if reproducible::is_on() && read_time_stamp() => None,
         _ => Some(fault_info(vector, error)),
     };
     if let Some(info) = info {
@@ -50,7 +54,7 @@ pub(crate) fn exception(vector: u8, error: u64, address: u64) {
 }
 
 fn back_to_program(from_call: bool) {
-    scheduler::before_program();
+    scheduler::before_program(from_call);
     let (killed, due) = {
         let thread = current();
         (
@@ -81,6 +85,7 @@ const BREAKPOINT: u8 = 3;
 const OVERFLOW: u8 = 4;
 const INVALID_OPCODE: u8 = 6;
 const STACK_FAULT: u8 = 12;
+const PROTECTION: u8 = 13;
 const PAGE_FAULT: u8 = 14;
 const X87: u8 = 16;
 const ALIGNMENT: u8 = 17;
@@ -125,6 +130,26 @@ fn fault_info(vector: u8, error: u64) -> Info {
             Info::new(SIGSEGV, 0x80)
         }
     }
+}
+
+/// Does RDTSC or RDTSCP, which trap in a reproducible run, if it is one that the program is at.
+fn read_time_stamp() -> bool {
+    let rip = current().context().frame().rip;
+    let len = match user::read::<[u8; 2]>(rip) {
+        Ok([0x0f, 0x31]) => 2,
+        Ok([0x0f, 0x01]) if user::read(rip + 2) == Ok([0xf9_u8]) => 3,
+        _ => return false,
+    };
+    let now = reproducible::time_stamp();
+    current().context().with_frame(|frame| {
+        (frame.rax, frame.rdx) = (now & 0xffff_ffff, now >> 32);
+        frame.rip += len;
+        if len == 3 {
+            // The processor's number.
+            frame.rcx = 0;
+        }
+    });
+    true
 }
 
 fn instruction(frame: &Frame) -> Result<[u8; 1]> {

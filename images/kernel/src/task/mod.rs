@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 
 pub use identity::Credentials;
 pub use process::Process;
-pub use scheduler::{wait, wait_for_device, wait_uninterrupted};
+pub use scheduler::{look_outside, wait, wait_for_device, wait_uninterrupted};
 pub use thread::Thread;
 pub use wait_queue::WaitQueue;
 

@@ -13,9 +13,10 @@ use super::accounts::Used;
 use super::thread::{Run, Thread};
 use super::timer::{self, Clock};
 use super::wait_queue::WaitQueue;
-use crate::device::{self, platform};
+use crate::device::{self, Outside, platform};
 use crate::errno::{Errno, Result};
 use crate::mm::Space;
+use crate::reproducible;
 use crate::sync::Mutex;
 use crate::time;
 use crate::tty;
@@ -29,6 +30,8 @@ struct Scheduler {
     /// seen then.
     ended: Option<(Arc<Thread>, Option<Arc<Space>>)>,
     announced: (bool, u64),
+    /// In a reproducible run, when the running thread has had its turn.
+    turn_ends: u64,
 }
 
 /// How often another thread was switched to, and how often the host has asked for the program to
@@ -52,6 +55,7 @@ static SCHEDULER: Mutex<Scheduler> = Mutex::new(Scheduler {
     sleepers: BTreeMap::new(),
     ended: None,
     announced: (false, NEVER),
+    turn_ends: 0,
 });
 
 impl Scheduler {
@@ -140,9 +144,11 @@ pub fn yield_now() {
 
 /// What happens at each return to the program: news of the device, expired slices, and what the
 /// host has to know.
-pub(super) fn before_program() {
+pub(super) fn before_program(from_call: bool) {
     if platform::take_preempt() {
         look_around();
+    } else if from_call && reproducible::is_on() {
+        take_turns();
     }
     let mut scheduler = SCHEDULER.lock();
     let sliced = !scheduler.ready.is_empty() || timer::counts_cpu();
@@ -160,6 +166,66 @@ pub(super) fn look_around() {
     expire_timers();
     timer::expire(Clock::Cpu);
     yield_now();
+}
+
+/// In a reproducible run, what an interruption by the host does in an ordinary one: other threads
+/// and timers get their turn when the virtual clock says so.
+fn take_turns() {
+    let now = time::monotonic();
+    {
+        let mut scheduler = SCHEDULER.lock();
+        if now < scheduler.turn_ends && now < scheduler.next_deadline() {
+            return;
+        }
+        scheduler.turn_ends = now + reproducible::SLICE_NS;
+    }
+    if reproducible::is_impatient(now) && device::outside() != Outside::Nothing {
+        take_input(0);
+    }
+    expire_timers();
+    timer::expire(Clock::Cpu);
+    yield_now();
+}
+
+/// In a reproducible run, asks for input and waits for it so many nanoseconds of the host. Returns
+/// whether there was any.
+fn take_input(wait: u64) -> bool {
+    reproducible::rested(time::monotonic());
+    platform::ask_for_input(wait);
+    let came = device::poll();
+    tty::console::poll();
+    came
+}
+
+/// In a reproducible run, takes the input that is there now: a program has looked for it and not
+/// found it. Returns whether there was any.
+pub fn look_outside() -> bool {
+    reproducible::is_on() && device::outside() != Outside::Nothing && take_input(0)
+}
+
+/// In a reproducible run, what to do when all threads sleep: take input if some is waited for, else
+/// go on at the next deadline.
+fn rest(deadline: u64) {
+    let now = time::monotonic();
+    reproducible::rested(now);
+    tty::console::poll();
+    let came = match device::outside() {
+        Outside::Nothing if deadline == NEVER => {
+            // Nothing will ever happen here: it is the host's to end this.
+            platform::park(NEVER);
+            true
+        }
+        Outside::Nothing => false,
+        // An answer is outstanding, and time stands still until it is there.
+        Outside::Awaited => take_input(NEVER),
+        Outside::Possible if deadline == NEVER => take_input(NEVER),
+        Outside::Possible => take_input(deadline.saturating_sub(now)),
+    };
+    if !came && deadline != NEVER {
+        let passed = deadline.saturating_sub(now);
+        platform::advance(passed);
+        current().idled(passed);
+    }
 }
 
 /// Takes what the device has brought.
@@ -202,7 +268,9 @@ fn reschedule() {
                 break next;
             }
         }
-        take_news();
+        if !reproducible::is_on() {
+            take_news();
+        }
         let deadline = {
             let scheduler = SCHEDULER.lock();
             if !scheduler.ready.is_empty() {
@@ -210,11 +278,17 @@ fn reschedule() {
             }
             scheduler.next_deadline()
         };
-        park(deadline);
+        if reproducible::is_on() {
+            rest(deadline);
+        } else {
+            park(deadline);
+        }
     };
     next.set_run(Run::Ready, Run::Running);
+    let now = time::monotonic();
     let previous = {
         let mut scheduler = SCHEDULER.lock();
+        scheduler.turn_ends = now + reproducible::SLICE_NS;
         match scheduler.current.replace(next.clone()) {
             Some(previous) if Arc::ptr_eq(&previous, &next) => return,
             Some(previous) => previous,
@@ -223,7 +297,6 @@ fn reschedule() {
     };
     platform::count(|counters| counters.switches += 1);
     SWITCHES.fetch_add(1, Ordering::Relaxed);
-    let now = time::monotonic();
     previous.stop_clock(now);
     next.start_clock(now);
     // The address space first: both stacks are the kernel's and seen in each.

@@ -56,6 +56,11 @@ impl WaitQueue {
         woken
     }
 
+    /// Whether anybody waits.
+    pub fn has_waiters(&self) -> bool {
+        !self.waiters.lock().is_empty()
+    }
+
     pub(super) fn add(&self, thread: &Arc<Thread>) {
         self.waiters.lock().push(thread.clone());
     }

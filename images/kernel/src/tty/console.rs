@@ -90,7 +90,7 @@ pub fn begin(process: &Process) -> Result<()> {
         return Ok(());
     };
     job::acquire(&terminal, process);
-    let typed = Incoming::stdin()?;
+    let typed = Incoming::stdin(true)?;
     if let Some(console) = CONSOLE.lock().as_mut() {
         console.typed = Some(typed);
     }

@@ -35,7 +35,8 @@ pub struct Manifest {
 }
 
 /// Parts of a manifest that a caller says differently.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Overrides {
     /// Instead of the file's entrypoint.
     pub entrypoint: Option<String>,

@@ -33,7 +33,7 @@ const LEAVES: [(u32, u32, [u32; 4]); 15] = [
 ];
 
 /// The leaves and parts that a probe has to ask for.
-pub(super) fn wanted() -> Vec<(u32, u32)> {
+pub(crate) fn wanted() -> Vec<(u32, u32)> {
     let parts = LEAVES
         .iter()
         .map(|&(leaf, parts, _)| (0..parts).map(move |part| (leaf, part)));
@@ -41,7 +41,7 @@ pub(super) fn wanted() -> Vec<(u32, u32)> {
 }
 
 /// The class of the CPU that was probed: 32 hexadecimal digits.
-pub(super) fn class(probe: &Probe) -> String {
+pub(crate) fn class(probe: &Probe) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(DOMAIN);
     hasher.update(&probe.xcr0.unwrap_or(0).to_le_bytes());

@@ -27,6 +27,7 @@ use unicell_guest_abi::init::{File, Furnishing, Init};
 use unicell_vmm::jail::cgroup::Bounds;
 use unicell_vmm::jail::{Process, Report, Waiting};
 use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, Start};
+use unicell_vmm::reproducible::Reproduction;
 use unicell_vmm::{BoxImage, monotonic_ns};
 
 use super::metering;
@@ -143,6 +144,7 @@ fn start_frame(launch: Launch) -> Result<Start, RunError> {
         log: launch.output.log,
         window: None,
         limits: limits(launch.limits),
+        reproduction: Reproduction::default(),
     })
 }
 

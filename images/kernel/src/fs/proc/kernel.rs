@@ -7,6 +7,7 @@ use super::generated::{Child, Item, Subject};
 use super::process::item;
 use super::{cpu, settings, vm};
 use crate::errno::Result;
+use crate::reproducible;
 use crate::syscall::system;
 use crate::task::process::thread_count;
 use crate::task::thread::Run;
@@ -20,7 +21,7 @@ const TICK: u64 = 10_000_000;
 pub(super) fn items() -> impl Iterator<Item = Item> {
     const ENTRIES: &[(&str, Child)] = &[
         ("cgroups", Child::Text(cgroups)),
-        ("cmdline", Child::Text(|_| Ok(b"\n".to_vec()))),
+        ("cmdline", Child::Text(|_| Ok(command_line()))),
         ("cpuinfo", Child::Text(cpu::info)),
         ("devices", Child::Text(devices)),
         ("diskstats", Child::Text(nothing)),
@@ -43,6 +44,11 @@ pub(super) fn items() -> impl Iterator<Item = Item> {
 /// What is empty where there is nothing of the kind.
 fn nothing(_: &Subject) -> Result<Vec<u8>> {
     Ok(Vec::new())
+}
+
+/// The kernel's parameters: the level of reproducible execution.
+fn command_line() -> Vec<u8> {
+    format!("unicell.level=D{}\n", reproducible::level()).into_bytes()
 }
 
 fn cgroups(_: &Subject) -> Result<Vec<u8>> {

@@ -5,7 +5,7 @@ use std::io;
 
 /// Runs `f` while this thread may not read the time stamp counter (PR_SET_TSC, prctl(2)): what it
 /// would read it with, such as the clocks of the vDSO, ends the process.
-pub(super) fn without_tsc<T>(f: impl FnOnce() -> T) -> io::Result<T> {
+pub(crate) fn without_tsc<T>(f: impl FnOnce() -> T) -> io::Result<T> {
     set(libc::PR_TSC_SIGSEGV)?;
     let result = f();
     set(libc::PR_TSC_ENABLE)?;

@@ -1,0 +1,110 @@
+//! Reproducible runs: what they are started with, their receipts, and what becomes of those.
+
+mod configuration;
+mod receipt;
+mod verify;
+
+use clap::{Args, ValueEnum};
+use std::time::Duration;
+use unicell_vmm::probe::probe;
+use unicell_vmm::reproducible::{Level, Spin};
+
+use crate::cli::duration;
+use crate::doctor;
+use crate::failure::{Failure, Result};
+pub(crate) use configuration::Configuration;
+pub(crate) use receipt::Wish;
+pub(crate) use verify::{ReplayArguments, VerifyArguments, replay, verify};
+
+/// How reproducible a run is to be.
+#[derive(Args)]
+pub(crate) struct LevelArguments {
+    /// What is promised: D0 nothing, D1 the same output for the same input, D2 also where the
+    /// processor's own instructions would show the host (default: D0, with --receipt the highest
+    /// that this host can give)
+    #[arg(long, value_name = "LEVEL", ignore_case = true)]
+    level: Option<LevelName>,
+    /// With D1 and D2: how much processor time a program may use without a system call while
+    /// others wait for it
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    spin_limit: Duration,
+    /// What becomes of a program beyond --spin-limit
+    #[arg(long, value_name = "WHAT", default_value = "end")]
+    when_spinning: WhenSpinning,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LevelName {
+    #[value(name = "D0")]
+    D0,
+    #[value(name = "D1")]
+    D1,
+    #[value(name = "D2")]
+    D2,
+}
+
+/// What becomes of a program that spins.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WhenSpinning {
+    /// It is ended (exit code 212)
+    End,
+    /// It is interrupted, and nothing is promised any more: the level is D0
+    Lower,
+}
+
+/// What this host can give.
+pub(crate) struct Host {
+    /// The highest level.
+    level: Level,
+    /// Instructions that would show the host.
+    leaks: Vec<&'static str>,
+    pub(crate) cpu_class: String,
+}
+
+impl Host {
+    /// Finds out, by guests of a few instructions.
+    pub(crate) fn probe() -> Result<Self> {
+        let probe = probe(&doctor::class::wanted()).map_err(Failure::internal)?;
+        let leaks = doctor::leaks(&probe);
+        Ok(Self {
+            level: if leaks.is_empty() {
+                Level::D2
+            } else {
+                Level::D1
+            },
+            cpu_class: doctor::class::class(&probe),
+            leaks,
+        })
+    }
+}
+
+impl LevelArguments {
+    pub(crate) fn spin(&self) -> Spin {
+        Spin {
+            limit_ns: self.spin_limit.as_nanos().try_into().unwrap_or(u64::MAX),
+            lowers: self.when_spinning == WhenSpinning::Lower,
+        }
+    }
+
+    /// The level that a run gets. `host` is asked only where it matters.
+    pub(crate) fn level(&self, host: Option<&Host>) -> Result<Level> {
+        match (self.level, host) {
+            (Some(LevelName::D0), _) | (None, None) => Ok(Level::D0),
+            (Some(LevelName::D1), _) => Ok(Level::D1),
+            (None, Some(host)) => Ok(host.level),
+            (Some(LevelName::D2), None) => d2(&Host::probe()?),
+            (Some(LevelName::D2), Some(host)) => d2(host),
+        }
+    }
+}
+
+fn d2(host: &Host) -> Result<Level> {
+    if host.leaks.is_empty() {
+        return Ok(Level::D2);
+    }
+    let leaks = host.leaks.join(", ");
+    Err(
+        Failure::failed(format!("this host cannot give D2: {leaks} would show it"))
+            .hint("D1 can be had: `--level D1`"),
+    )
+}
