@@ -20,6 +20,7 @@ mod perl;
 mod proc;
 mod programs;
 mod python;
+mod reproducible;
 mod ring;
 mod runtimes;
 mod servers;

@@ -74,10 +74,18 @@ fn group(files: &Files, work: &Work) -> Result<Group, Failure> {
     match files.package(&tree) {
         Ok(package) => {
             let mut native = native(&tree, work);
-            let mut guest = files.run(&package, work.program);
-            guest.args(["--memory", "1G", "--"]).args(work.arguments);
+            let guest = |level| {
+                let mut guest = files.run(&package, work.program);
+                guest.args(["--memory", "1G", "--level", level, "--"]);
+                guest.args(work.arguments);
+                guest
+            };
+            let (mut guest, mut reproducible) = (guest("D0"), guest("D1"));
             contenders.push(Contender::new("native", move |_| duration(&mut native)).base());
             contenders.push(Contender::new("unicell", move |_| duration(&mut guest)));
+            contenders.push(Contender::new("unicell, D1", move |_| {
+                duration(&mut reproducible)
+            }));
         }
         Err(Failure::NotInstalled) => {
             contenders.push(Contender::new("no such box", |_| {

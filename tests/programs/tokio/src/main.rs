@@ -17,6 +17,7 @@ use tokio::time::{interval, sleep, timeout};
 async fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("child") => child().await,
+        Some("select") => selects().await,
         Some(_) => sleep(Duration::from_secs(3600)).await,
         None => {
             if let Err(error) = everything().await {
@@ -43,6 +44,35 @@ async fn child() {
     // What cannot be read shows as a text that is too short.
     let _ = tokio::io::stdin().read_to_string(&mut text).await;
     println!("child read {text:?}");
+}
+
+/// Selects over channels and timers, and tells what came when and where: for runs that are to be the
+/// same.
+async fn selects() {
+    let began = Instant::now();
+    let (fast, mut from_fast) = mpsc::channel(2);
+    let (slow, mut from_slow) = mpsc::channel(2);
+    for (sender, pause) in [(fast, 700), (slow, 1900)] {
+        tokio::spawn(async move {
+            for n in 0..20_u32 {
+                sleep(Duration::from_micros(pause)).await;
+                let told = (n, std::thread::current().id(), Instant::now());
+                // The receiver may have had enough.
+                let _ = sender.send(told).await;
+            }
+        });
+    }
+    let mut ticks = interval(Duration::from_millis(3));
+    for _ in 0..40 {
+        let (what, n, thread, at) = tokio::select! {
+            Some((n, thread, at)) = from_fast.recv() => ("fast", n, Some(thread), at),
+            Some((n, thread, at)) = from_slow.recv() => ("slow", n, Some(thread), at),
+            at = ticks.tick() => ("tick", 0, None, at.into_std()),
+        };
+        let now = began.elapsed();
+        println!("{what} {n} {thread:?} sent {:?}, seen {now:?}", at - began);
+    }
+    println!("{:?}", std::time::SystemTime::now());
 }
 
 async fn tasks() {
