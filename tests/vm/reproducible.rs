@@ -138,6 +138,9 @@ fn converse(run: &Run, lines: &[&str], pause: Duration) -> String {
 
 #[test]
 fn a_python_program_is_the_same_under_load_and_however_late_its_input_comes() {
+    if too_long_here() {
+        return;
+    }
     let place = Place::new();
     let python = || Run::new(&tree("python"), "/usr/bin/python3.11").args(["-c", PYTHON]);
     let (first, second) = (
@@ -169,6 +172,9 @@ fn channels_and_timers_of_tokio_are_the_same_under_load() {
 
 #[test]
 fn what_a_program_polls_for_is_found_again() {
+    if too_long_here() {
+        return;
+    }
     // How often it looks in vain depends on the host: the transcript tells.
     const POLLS: &str = "
 import os, select, time
@@ -223,7 +229,7 @@ fn what_was_tampered_with_is_named() {
     let receipt = place.path("r");
     let honest = fs::read_to_string(&receipt).unwrap();
     let node = place.read("r").node.to_string();
-    let same = verify(&receipt, &["--nonce", "for me", "--node", &node]);
+    let same = verify(&receipt, &["--nonce", "for me", "--signed-by", &node]);
     assert_eq!(same.code, 0, "{same}");
 
     let expect = |options: &[&str], word: &str| {
@@ -232,7 +238,7 @@ fn what_was_tampered_with_is_named() {
         assert!(outcome.err().contains(word), "{outcome}");
     };
     expect(&["--nonce", "for you"], "nonce");
-    expect(&["--node", &"ab".repeat(32)], "another node");
+    expect(&["--signed-by", &"ab".repeat(32)], "another node");
     let package = tree("busybox").package();
     expect(&["--box", package.to_str().unwrap()], "another service");
 
@@ -279,7 +285,7 @@ fn a_replay_shows_what_the_program_did() {
     let outcome = finish(command, b"");
     assert_eq!(outcome.code, 0, "{outcome}");
     assert_eq!(outcome.out(), "hello from a box\n");
-    assert!(outcome.err().contains("exit_group(0)"), "{outcome}");
+    assert!(outcome.err().contains("exit_group(0x0)"), "{outcome}");
 }
 
 #[test]

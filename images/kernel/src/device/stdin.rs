@@ -59,7 +59,8 @@ impl Receiver for Incoming {
         match self.state.lock().ended {
             false if self.is_typed => Outside::Possible,
             false if self.readable.has_waiters() => Outside::Awaited,
-            _ => Outside::Nothing,
+            false => Outside::Unawaited,
+            true => Outside::Nothing,
         }
     }
 

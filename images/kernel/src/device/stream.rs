@@ -61,8 +61,10 @@ pub trait Receiver: Send + Sync {
 /// What may come from outside, in a reproducible run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outside {
-    /// Nothing that anybody waits for.
+    /// Nothing.
     Nothing,
+    /// Something, but nobody waits for it.
+    Unawaited,
     /// Something, perhaps: time passes meanwhile.
     Possible,
     /// An answer that is certain to come: until then time stands still.

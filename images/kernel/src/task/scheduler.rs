@@ -179,7 +179,7 @@ fn take_turns() {
         }
         scheduler.turn_ends = now + reproducible::SLICE_NS;
     }
-    if reproducible::is_impatient(now) && device::outside() != Outside::Nothing {
+    if reproducible::is_impatient(now) && device::outside() > Outside::Unawaited {
         take_input(0);
     }
     expire_timers();
@@ -210,12 +210,12 @@ fn rest(deadline: u64) {
     reproducible::rested(now);
     tty::console::poll();
     let came = match device::outside() {
-        Outside::Nothing if deadline == NEVER => {
+        Outside::Nothing | Outside::Unawaited if deadline == NEVER => {
             // Nothing will ever happen here: it is the host's to end this.
             platform::park(NEVER);
             true
         }
-        Outside::Nothing => false,
+        Outside::Nothing | Outside::Unawaited => false,
         // An answer is outstanding, and time stands still until it is there.
         Outside::Awaited => take_input(NEVER),
         Outside::Possible if deadline == NEVER => take_input(NEVER),

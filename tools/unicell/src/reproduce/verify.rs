@@ -43,13 +43,13 @@ kernel made the receipt; 215 receipt, transcript or service are not what was sig
 
 Examples:
   unicell run box --receipt r.json
-  unicell verify r.json --nonce \"what you asked for\" --node NODE")]
+  unicell verify r.json --nonce \"what you asked for\" --signed-by NODE")]
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
     which: Which,
     /// The node that must have signed
     #[arg(long, value_name = "ID")]
-    node: Option<NodeId>,
+    signed_by: Option<NodeId>,
     /// The nonce that must be in it
     #[arg(long, value_name = "TEXT")]
     nonce: Option<String>,
@@ -230,7 +230,7 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<ExitCode> {
     let cache = Cache::open();
     let past = Past::open(&arguments.which, cache.as_ref())?;
     let Receipt { claim, node, .. } = &past.receipt;
-    if arguments.node.is_some_and(|wanted| wanted != *node) {
+    if arguments.signed_by.is_some_and(|wanted| wanted != *node) {
         return Err(untrue(format!("it was signed by another node, {node}")));
     }
     if arguments.nonce.is_some() && arguments.nonce != claim.nonce {
