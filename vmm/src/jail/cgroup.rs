@@ -70,6 +70,7 @@ impl Groups {
             version,
             made: AtomicU64::new(0),
         };
+        groups.parents().iter().for_each(|parent| sweep(parent));
         // Only making one tells whether it can be done.
         let trial = groups.make().map_err(|error| error.to_string())?;
         trial.remove();
@@ -85,6 +86,13 @@ impl Groups {
         }
     }
 
+    fn parents(&self) -> &[PathBuf] {
+        match &self.version {
+            Version::V2(directory) => std::slice::from_ref(directory),
+            Version::V1(directories) => directories,
+        }
+    }
+
     /// Makes a group.
     ///
     /// # Errors
@@ -93,14 +101,10 @@ impl Groups {
     pub fn make(&self) -> io::Result<Group> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let name = format!("unicell-{}-{number}", std::process::id());
-        let parents = match &self.version {
-            Version::V2(directory) => std::slice::from_ref(directory),
-            Version::V1(directories) => directories,
-        };
         let mut group = Group {
             directories: Vec::new(),
         };
-        for parent in parents {
+        for parent in self.parents() {
             let directory = parent.join(&name);
             if let Err(error) = fs::create_dir(&directory) {
                 group.remove();
@@ -165,6 +169,24 @@ impl Group {
         for directory in &self.directories {
             // What stays is found and removed when the node starts again.
             let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Removes the empty groups of processes that are gone: a node that was killed removes nothing.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let maker = name.to_str().and_then(|name| {
+            let (pid, _) = name.strip_prefix("unicell-")?.split_once('-')?;
+            pid.parse::<u32>().ok()
+        });
+        if maker.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // One that still has processes stays.
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }
