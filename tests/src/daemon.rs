@@ -11,6 +11,7 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::boxes::unicell;
 use crate::process::{Outcome, finish};
 
@@ -71,6 +72,11 @@ impl Node {
     /// The operator's socket.
     pub fn socket(&self) -> PathBuf {
         socket(self.directory.path())
+    }
+
+    /// Its API.
+    pub fn api(&self) -> Api {
+        Api::at(&self.socket())
     }
 
     /// A command to this node, not yet started.

@@ -18,6 +18,7 @@
 // This crate is a test in all but name: what cannot be done fails it.
 #![allow(clippy::expect_used)]
 
+pub mod api;
 pub mod boxes;
 pub mod coverage;
 pub mod daemon;

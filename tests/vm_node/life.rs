@@ -12,7 +12,7 @@ const SLEEPER: &str = "entrypoint = \"/bin/busybox\"\n\
 const NO_OTHERS: &str = "[jail]\nwaiting = 0\n";
 
 /// Whether a process still runs. A zombie does not: its parent is to blame for it.
-fn has_process(pid: u32) -> bool {
+pub(crate) fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
     state.is_some_and(|state| !state.starts_with(['Z', 'X']))
@@ -76,7 +76,7 @@ fn what_is_stopped_is_gone() {
 
     let stopped = node.run(["stop", "sleeper"]);
     assert!(stopped.contains("stopped"), "{stopped}");
-    assert!(!has_process(processes[0]));
+    assert!(!is_running(processes[0]));
     node.run(["rm", "sleeper"]);
     let collected = node.json(&["gc"]);
     assert!(collected["bytes"].as_u64() > Some(0), "{collected}");
@@ -94,7 +94,7 @@ fn a_node_that_ends_stops_what_it_runs() {
     assert!(processes.len() >= 2);
     assert_eq!(node.end(), Some(0));
     for process in processes {
-        assert!(!has_process(process));
+        assert!(!is_running(process));
     }
 }
 
@@ -106,7 +106,7 @@ fn a_node_that_was_killed_comes_back_and_says_what_was_lost() {
     let processes = children(node.pid());
     node.kill_and_restart();
     for process in processes {
-        assert!(!has_process(process));
+        assert!(!is_running(process));
     }
     let events = node.run(["events", "--json"]);
     let lost = events

@@ -39,7 +39,7 @@ impl Live {
         if let Some(usage) = self.facts.lock().usage {
             return usage;
         }
-        let usage = match self.handle.get() {
+        let usage = match self.handle() {
             // It may end while we ask.
             Some(handle) => handle.usage().await.unwrap_or_default(),
             None => Usage::default(),
@@ -244,7 +244,7 @@ impl Gateway {
 
     /// Tells an instance's process of its new limits.
     async fn resized(&self, live: &Live, before: Limits, after: Limits) -> Result<Limits> {
-        let told = match live.handle.get() {
+        let told = match live.handle() {
             Some(handle) => handle.limits(after).await,
             None => Err(unicell_gateway_api::run::Gone),
         };

@@ -13,7 +13,8 @@ use unicell_gateway_api::token::Verb;
 use unicell_gateway_api::{Code, Problem};
 
 use super::authority::About;
-use super::{Caller, Gateway, Live, Phase, Result};
+use super::publish;
+use super::{Caller, Gateway, Handle, Live, Phase, Result};
 use crate::net::Member;
 use crate::tree::Consequences;
 
@@ -156,6 +157,9 @@ impl Gateway {
             return;
         };
         live.cancel.cancel();
+        // What is remembered of it holds nothing of the host.
+        drop(live.handle.lock().take());
+        live.published.iter().for_each(publish::Published::release);
         self.0.streams.end_all(id);
         if tokio::time::timeout(LAST_WORDS, live.log.ended())
             .await
@@ -201,12 +205,7 @@ impl Gateway {
                 state.live.remove(&id);
                 self.0.events.forget(id);
             }
-            let handle = |id| {
-                state
-                    .live
-                    .get(id)
-                    .and_then(|live| live.handle.get().cloned())
-            };
+            let handle = |id| state.live.get(id).and_then(|live| live.handle());
             stop.iter().filter_map(handle).collect()
         };
         join_all(handles.iter().map(|handle| handle.stop())).await;
@@ -236,6 +235,11 @@ impl Gateway {
 }
 
 impl Live {
+    /// Its process, from when it is there until it is gone.
+    pub(super) fn handle(&self) -> Option<Arc<dyn Handle>> {
+        self.handle.lock().clone()
+    }
+
     fn advance(&self, to: Phase) {
         self.phase.send_if_modified(|phase| {
             let forward = *phase < to;

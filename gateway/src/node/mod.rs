@@ -20,8 +20,8 @@ mod store;
 mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -91,7 +91,7 @@ struct Live {
     slots: Vec<Slot>,
     dependencies: Vec<Dependency>,
     published: Vec<publish::Published>,
-    handle: OnceLock<Arc<dyn Handle>>,
+    handle: Mutex<Option<Arc<dyn Handle>>>,
     log: Arc<Log>,
     asked: Instant,
     started_ms: u64,

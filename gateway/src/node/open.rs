@@ -319,7 +319,7 @@ impl Gateway {
                 self.tell(live, what);
             }
         }
-        if let Some(handle) = live.handle.get() {
+        if let Some(handle) = live.handle() {
             // Gone means that nobody waits for the answer.
             let _ = handle
                 .answer(stream, made.map_err(|No(errno, _)| errno))
@@ -338,7 +338,7 @@ impl Gateway {
     pub(super) async fn reset(&self, ends: &[End]) {
         for (id, stream) in ends {
             let live = self.0.state.lock().live.get(id).cloned();
-            if let Some(handle) = live.as_ref().and_then(|live| live.handle.get()) {
+            if let Some(handle) = live.as_ref().and_then(|live| live.handle()) {
                 handle.reset(*stream).await;
             }
         }
@@ -382,7 +382,7 @@ impl Gateway {
             return Err(No::unreachable("it is outside"));
         };
         let live = self.0.state.lock().live.get(&to).cloned();
-        let handle = live.as_ref().and_then(|live| live.handle.get());
+        let handle = live.as_ref().and_then(|live| live.handle());
         let handle = handle.ok_or_else(|| No::refused(format!("instance {to} does not run")))?;
         self.duplicate(reserved, ends, &socket)?;
         let arriving = handle.incoming(ends.port, ends.transport, from, socket);

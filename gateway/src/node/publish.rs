@@ -50,6 +50,13 @@ impl Socket {
     }
 }
 
+impl Published {
+    /// Gives the port up, if nobody came to accept on it.
+    pub(super) fn release(&self) {
+        drop(self.listener.lock().take());
+    }
+}
+
 /// How long is waited when the host cannot accept: it has no descriptors left,
 /// and one will be closed.
 pub(super) const BREATH: Duration = Duration::from_millis(50);

@@ -207,7 +207,7 @@ impl Gateway {
             slots: plan.slots.clone(),
             dependencies: plan.dependencies.clone(),
             published,
-            handle: std::sync::OnceLock::new(),
+            handle: Mutex::new(None),
             log: Log::new(config.log),
             asked: Instant::now(),
             started_ms: now_ms(),
@@ -298,8 +298,7 @@ impl Gateway {
         // Written after the first note, since the writer keeps the order.
         live.facts.lock().jail = jail;
         drop(self.note(live, traces));
-        // The only place where it is set.
-        let _ = live.handle.set(Arc::clone(&instance));
+        *live.handle.lock() = Some(Arc::clone(&instance));
         let stop = self.0.state.lock().tree.attached(live.id);
         self.listen(live);
         tokio::spawn(self.clone().live(Arc::clone(live), events));

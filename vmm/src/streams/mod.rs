@@ -4,8 +4,17 @@
 //! Nothing here waits. What a socket does not take at once is kept, and no more of it comes than
 //! was granted; what the guest does not take stays in the socket. Sockets take turns.
 //!
-//! Invariants: at most [`STREAMS_MAX`] streams; of each at most its window is kept here; each socket
-//! that was given is told of once, by [`Message::Closed`].
+//! Invariants: each socket that was given is told of once, by [`Message::Closed`]. A guest that
+//! sends what it likes and takes nothing makes nothing here grow without bound:
+//!
+//! | what | at most |
+//! | --- | --- |
+//! | streams | [`STREAMS_MAX`] |
+//! | bytes of the guest that are kept | each stream's window: 76 MiB for all |
+//! | datagrams that are kept | `stream::DATAGRAMS_MAX` of each stream |
+//! | what the guest is to be told | of each stream: that it comes, a sum of credit, that it is broken |
+//! | new streams that were refused for want of room | [`REFUSED_MAX`], then the guest is ended |
+//! | frames for the node | [`FRAMES_MAX`] and two for each stream |
 
 mod socket;
 mod stream;
@@ -28,7 +37,7 @@ use crate::backend::{Data, Nonsense, Room, Watch};
 use crate::link::{Closed, Message, Open, Order, Transport};
 use crate::memory::Abi;
 use socket::Socket;
-use stream::{Read, Stage, Stream};
+use stream::{Due, Read, Stage, Stream, Told};
 
 /// How long a flow of UDP may be idle before it is given up.
 const IDLE_NS: u64 = 120_000_000_000;
@@ -36,6 +45,8 @@ const IDLE_NS: u64 = 120_000_000_000;
 const EVENTS: usize = 64;
 /// Frames that may wait for the node before no more is taken from it.
 const FRAMES_MAX: usize = 2 * STREAMS_MAX;
+/// Refusals for want of room that the guest may leave untaken.
+const REFUSED_MAX: usize = STREAMS_MAX;
 
 /// All connections of an instance.
 pub(crate) struct Streams {
@@ -43,8 +54,10 @@ pub(crate) struct Streams {
     open: HashMap<u32, Stream>,
     /// Streams whose sockets may have something for the guest, in turn.
     turns: VecDeque<u32>,
-    /// Messages for the guest that carry no data of a socket.
-    told: VecDeque<(Header, Option<Endpoint>)>,
+    /// Streams of which the guest is to be told something, each once.
+    news: VecDeque<u32>,
+    /// New streams for which there was no room.
+    refused: VecDeque<u32>,
     /// Frames for the node.
     frames: VecDeque<Message>,
     /// Bytes that the guest has sent and was sent, on streams that are gone.
@@ -63,7 +76,8 @@ impl Streams {
             ready: Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?),
             open: HashMap::new(),
             turns: VecDeque::new(),
-            told: VecDeque::new(),
+            news: VecDeque::new(),
+            refused: VecDeque::new(),
             frames: VecDeque::new(),
             gone: (0, 0),
             now: crate::clock::monotonic_ns(),
@@ -129,7 +143,10 @@ impl Streams {
             _ => return Err(Nonsense("a new stream of unknown transport")),
         };
         if self.open.len() >= STREAMS_MAX || self.frames.len() >= FRAMES_MAX {
-            self.tell(id, kind::RESET, errno_of(Errno::NOBUFS).into());
+            if self.refused.len() >= REFUSED_MAX {
+                return Err(Nonsense("new streams without an end, and no answer taken"));
+            }
+            self.refused.push_back(id);
             return Ok(());
         }
         let mut stream = Stream::new(transport, Stage::Asked, self.open.len(), self.now);
@@ -177,7 +194,7 @@ impl Streams {
                 match self.open.get_mut(&stream) {
                     Some(asked) if matches!(asked.stage, Stage::Asked) => {
                         asked.stage = Stage::Broken;
-                        self.tell(stream, kind::RESET, errno.into());
+                        self.tell(stream, |due| due.reset = Some(errno));
                     }
                     Some(asked) if matches!(asked.stage, Stage::Abandoned) => self.remove(stream),
                     _ => return Err("it refuses what nobody asked for"),
@@ -215,7 +232,7 @@ impl Streams {
         stream.socket = Some(connect(socket, stream.transport, id, &self.ready)?);
         stream.stage = Stage::Open;
         let window = stream.window();
-        self.tell(id, kind::CREDIT, window);
+        self.grant(id, window);
         Ok(())
     }
 
@@ -237,7 +254,6 @@ impl Streams {
         }
         let mut stream = Stream::new(transport, Stage::Offered, self.open.len(), self.now);
         stream.socket = Some(socket);
-        let window = stream.window();
         self.open.insert(id, stream);
         let address = match from.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -252,13 +268,7 @@ impl Streams {
             own_port: port,
             address: address.octets(),
         };
-        let header = Header {
-            stream: id,
-            kind: kind::INCOMING,
-            len: size_of::<Endpoint>() as u32,
-            value: window,
-        };
-        self.told.push_back((header, Some(endpoint)));
+        self.tell(id, |due| due.incoming = Some(endpoint));
         Ok(())
     }
 
@@ -290,10 +300,7 @@ impl Streams {
 
     /// The next message for the guest, its data in `room`.
     pub(crate) fn next(&mut self, room: &Room<'_>) -> Option<Header> {
-        if let Some((header, endpoint)) = self.told.pop_front() {
-            if let Some(endpoint) = endpoint {
-                room.put(Abi(endpoint).as_slice());
-            }
+        if let Some(header) = self.next_news(room) {
             return Some(header);
         }
         while let Some(id) = self.turns.pop_front() {
@@ -322,9 +329,43 @@ impl Streams {
                     self.break_off(id, errno);
                 }
             }
-            if let Some((header, _)) = self.told.pop_front() {
+            if let Some(header) = self.next_news(room) {
                 return Some(header);
             }
+        }
+        None
+    }
+
+    /// The next message that carries no data of a socket.
+    fn next_news(&mut self, room: &Room<'_>) -> Option<Header> {
+        let header = |stream, kind, len, value| Header {
+            stream,
+            kind,
+            len,
+            value,
+        };
+        if let Some(id) = self.refused.pop_front() {
+            return Some(header(id, kind::RESET, 0, errno_of(Errno::NOBUFS).into()));
+        }
+        while let Some(id) = self.news.pop_front() {
+            let Some(stream) = self.open.get_mut(&id) else {
+                continue;
+            };
+            stream.has_news = false;
+            let window = stream.window();
+            let Some(due) = stream.due.take() else {
+                continue;
+            };
+            // There may be more to tell of it.
+            self.tell(id, |_| {});
+            return Some(match due {
+                Told::Incoming(endpoint) => {
+                    room.put(Abi(endpoint).as_slice());
+                    header(id, kind::INCOMING, size_of::<Endpoint>() as u32, window)
+                }
+                Told::Credit(bytes) => header(id, kind::CREDIT, 0, bytes),
+                Told::Reset(errno) => header(id, kind::RESET, 0, errno.into()),
+            });
         }
         None
     }
@@ -443,20 +484,19 @@ impl Streams {
 
     // Inside.
 
-    fn tell(&mut self, stream: u32, kind: u32, value: u32) {
-        let header = Header {
-            stream,
-            kind,
-            len: 0,
-            value,
-        };
-        self.told.push_back((header, None));
+    /// Has the guest told something of a stream.
+    fn tell(&mut self, id: u32, what: impl FnOnce(&mut Due)) {
+        if let Some(stream) = self.open.get_mut(&id) {
+            what(&mut stream.due);
+            if !stream.due.is_nothing() && !std::mem::replace(&mut stream.has_news, true) {
+                self.news.push_back(id);
+            }
+        }
     }
 
+    /// The guest may send so much more.
     fn grant(&mut self, id: u32, bytes: u32) {
-        if bytes > 0 {
-            self.tell(id, kind::CREDIT, bytes);
-        }
+        self.tell(id, |due| due.credit = due.credit.saturating_add(bytes));
     }
 
     fn queue(&mut self, id: u32) {
@@ -478,7 +518,7 @@ impl Streams {
         }
         stream.stage = Stage::Broken;
         self.report(id, errno);
-        self.tell(id, kind::RESET, errno.into());
+        self.tell(id, |due| due.reset = Some(errno));
     }
 
     /// Removes a stream that both sides have ended.
@@ -508,6 +548,13 @@ impl Streams {
 
     fn remove(&mut self, id: u32) {
         if let Some(stream) = self.open.remove(&id) {
+            // Its number may be taken by another: nothing of it stays in a queue.
+            if stream.queued {
+                self.turns.retain(|turn| *turn != id);
+            }
+            if stream.has_news {
+                self.news.retain(|news| *news != id);
+            }
             self.gone.0 += stream.sent;
             self.gone.1 += stream.received;
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use unicell_guest_abi::message::DATA_MAX;
+use unicell_guest_abi::message::{DATA_MAX, Endpoint};
 
 use super::socket::Socket;
 use crate::backend::{Data, Nonsense, Room};
@@ -19,6 +19,9 @@ fn window_beside(others: usize) -> u32 {
         _ => 64 << 10,
     }
 }
+
+/// Datagrams that a stream keeps at most: each costs more than its bytes.
+const DATAGRAMS_MAX: usize = 64;
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +47,43 @@ pub(super) enum Read {
     Broken(u16),
 }
 
+/// What the guest is to be told of a stream, each kind once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Due {
+    /// Somebody connects.
+    pub(super) incoming: Option<Endpoint>,
+    /// It may send so many bytes more.
+    pub(super) credit: u32,
+    /// It is broken, by this errno.
+    pub(super) reset: Option<u16>,
+}
+
+/// One thing of [`Due`].
+pub(super) enum Told {
+    Incoming(Endpoint),
+    Credit(u32),
+    Reset(u16),
+}
+
+impl Due {
+    /// Takes the first of it.
+    pub(super) fn take(&mut self) -> Option<Told> {
+        if let Some(endpoint) = self.incoming.take() {
+            return Some(Told::Incoming(endpoint));
+        }
+        let credit = std::mem::take(&mut self.credit);
+        if let Some(errno) = self.reset.take() {
+            // Nobody sends on what is broken.
+            return Some(Told::Reset(errno));
+        }
+        (credit > 0).then_some(Told::Credit(credit))
+    }
+
+    pub(super) fn is_nothing(&self) -> bool {
+        self.incoming.is_none() && self.credit == 0 && self.reset.is_none()
+    }
+}
+
 /// A connection, its socket, and what is under way.
 pub(super) struct Stream {
     pub(super) transport: Transport,
@@ -53,6 +93,9 @@ pub(super) struct Stream {
     pub(super) active: u64,
     /// It waits for its turn to be read.
     pub(super) queued: bool,
+    pub(super) due: Due,
+    /// The guest is going to be told something of it.
+    pub(super) has_news: bool,
     pub(super) sent: u64,
     pub(super) received: u64,
     /// Bytes that the guest may be sent.
@@ -86,6 +129,8 @@ impl Stream {
             socket: None,
             active: now,
             queued: false,
+            due: Due::default(),
+            has_news: false,
             sent: 0,
             received: 0,
             credit: 0,
@@ -137,11 +182,34 @@ impl Stream {
             0
         };
         if done < len || (len == 0 && !self.kept.is_empty()) {
-            self.kept.push_back(data.copy(done));
-            self.owed += done as u32;
-            return Ok(0);
+            let lost = self.keep(data.copy(done));
+            return Ok(self.repay(done + lost));
         }
         Ok(self.repay(done))
+    }
+
+    /// Keeps what the socket did not take. Returns how many bytes were lost: of datagrams, what a
+    /// full queue loses anywhere.
+    fn keep(&mut self, bytes: Vec<u8>) -> usize {
+        if self.transport == Transport::Udp {
+            if self.kept.len() >= DATAGRAMS_MAX {
+                return bytes.len();
+            }
+            self.kept.push_back(bytes);
+            return 0;
+        }
+        match self.kept.back_mut() {
+            // One piece: pieces of a byte each would cost many times as much.
+            Some(last) => {
+                // What was sent of it goes, once that is the larger part.
+                if self.taken > last.len() / 2 {
+                    last.drain(..std::mem::take(&mut self.taken));
+                }
+                last.extend(bytes);
+            }
+            None => self.kept.push_back(bytes),
+        }
+        0
     }
 
     /// Sends data at once, as much as the socket takes; all of it where nobody will ever.
