@@ -22,6 +22,8 @@ mod clock;
 mod content;
 mod cpu;
 mod device;
+#[doc(hidden)]
+pub mod fuzz;
 mod governor;
 mod helper;
 mod io;

@@ -36,6 +36,10 @@ impl Linked {
         })
     }
 
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
     /// Follows what the node says, and tells it what there is to be told.
     fn converse(&mut self) -> Result<(), LinkError> {
         while self.streams.has_room_for_orders() {

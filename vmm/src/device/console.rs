@@ -1,11 +1,13 @@
 //! The console queue: text from the guest, by channel.
 //!
 //! Each channel goes at the pace of its reader: text for one that is blocked waits in the guest's
-//! own buffers, and the other channels go on.
+//! own buffers, and the other channels go on. At most as many texts wait as the queue has
+//! descriptors.
 
 use std::collections::VecDeque;
 
 use unicell_guest_abi::message;
+use virtio_queue::QueueT;
 
 use super::chain::Chain;
 use super::{BATCH, Port, Violation};
@@ -48,6 +50,12 @@ impl Console {
                 return Ok(false);
             };
             let (channel, text) = parse(chain, port)?;
+            let all: usize = self.waiting.iter().map(VecDeque::len).sum();
+            if all >= usize::from(port.queue.size()) {
+                return Err(Violation::Message(
+                    "console messages in descriptors that it has not got back",
+                ));
+            }
             let waiting = &mut self.waiting[channel as usize];
             waiting.push_back(text);
             // Behind a text that is blocked, nothing can be delivered either.

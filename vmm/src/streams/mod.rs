@@ -10,7 +10,7 @@
 //! | what | at most |
 //! | --- | --- |
 //! | streams | [`STREAMS_MAX`] |
-//! | bytes of the guest that are kept | each stream's window: 76 MiB for all |
+//! | bytes of the guest that are kept | each stream's window: 256 KiB of the first 64, 64 KiB of others |
 //! | datagrams that are kept | `stream::DATAGRAMS_MAX` of each stream |
 //! | what the guest is to be told | of each stream: that it comes, a sum of credit, that it is broken |
 //! | new streams that were refused for want of room | [`REFUSED_MAX`], then the guest is ended |
@@ -480,6 +480,17 @@ impl Streams {
             (sent + stream.sent, received + stream.received)
         };
         self.open.values().fold(self.gone, add)
+    }
+
+    /// Whether the bounds hold that this module's head states.
+    pub(crate) fn is_bounded(&self) -> bool {
+        let streams = self.open.len();
+        streams <= STREAMS_MAX
+            && self.news.len() <= streams
+            && self.turns.len() <= streams
+            && self.refused.len() <= REFUSED_MAX
+            && self.frames.len() <= FRAMES_MAX + 2 * STREAMS_MAX
+            && self.open.values().all(Stream::is_bounded)
     }
 
     // Inside.

@@ -394,6 +394,12 @@ impl Stream {
         self.stage == Stage::Open && self.guest_ended && self.host_ended && self.kept.is_empty()
     }
 
+    /// Whether it keeps no more than it may.
+    pub(super) fn is_bounded(&self) -> bool {
+        let bytes: usize = self.kept.iter().map(Vec::len).sum();
+        bytes - self.taken <= self.window as usize && self.kept.len() <= DATAGRAMS_MAX
+    }
+
     /// Whether nothing is kept that the socket might still take.
     pub(super) fn is_flushed(&self) -> bool {
         self.kept.is_empty()
