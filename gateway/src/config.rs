@@ -57,6 +57,8 @@ pub struct ApiBounds {
     pub body: usize,
     /// Bytes of a service that is imported.
     pub import: u64,
+    /// Services that are imported at once.
+    pub imports: usize,
     /// Time until the head of a request is there.
     pub head: Duration,
     /// Time until the head of an answer is there.
@@ -111,6 +113,7 @@ impl Default for ApiBounds {
         Self {
             body: 256 << 10,
             import: 4 << 30,
+            imports: 8,
             head: Duration::from_secs(10),
             answer: Duration::from_secs(120),
             events: 1024,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Incarnation, InstanceId, ServiceId};
 use crate::instance::{Limits, Outcome, Owner, Transport};
+use crate::problem::Code;
 
 /// One thing that happened: a line of the stream of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,24 @@ pub enum What {
         to: SocketAddr,
         /// What the program was told, a name of errno(3).
         errno: String,
+        /// One sentence.
+        reason: String,
+        /// How many such events were left out before this one, since there
+        /// were too many.
+        left_out: u64,
+    },
+    /// A call of the API was refused: for what was shown, or since the caller may not. About the
+    /// instance whose guest made it, if it came from one.
+    CallRefused {
+        /// The door that it came to: `operator`, `client` or `guest`.
+        door: String,
+        /// For whom the token speaks that was shown, if it is one of this node.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token_of: Option<Owner>,
+        /// Method and path.
+        call: String,
+        /// How it was refused.
+        code: Code,
         /// One sentence.
         reason: String,
         /// How many such events were left out before this one, since there

@@ -84,6 +84,8 @@ pub struct Launch {
     pub files: Vec<GuestFile>,
     /// Its bounds.
     pub limits: Limits,
+    /// The most that these may become while it runs ([`Instance::limits`]).
+    pub most: Limits,
     /// Where the output goes. The input is empty.
     pub output: Output,
     /// It is stopped after this time.
@@ -217,7 +219,8 @@ pub trait Instance: Send + Sync + 'static {
     /// over already is no error.
     async fn reset(&self, stream: StreamId);
 
-    /// Changes its bounds.
+    /// Changes its bounds, to no more than [`Launch::most`]. What may be written over the box stays
+    /// as it was at the start.
     async fn limits(&self, limits: Limits) -> Result<(), Gone>;
 
     /// What it has used until now.

@@ -61,6 +61,17 @@ fn caller(headers: &HeaderMap, gateway: &Gateway, door: Door) -> Result<Caller, 
     }
 }
 
+/// The token that a request shows, whatever it is worth.
+pub(super) fn shown(headers: &HeaderMap, door: Door) -> Option<Token> {
+    match door {
+        Door::Operator | Door::Client => bearer(headers).ok()?,
+        Door::Guest(_) => {
+            let token = one(headers, &HeaderName::from_static(HEADER)).ok()?;
+            token.map(Token::new)
+        }
+    }
+}
+
 /// A header that may come once.
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();

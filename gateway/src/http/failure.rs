@@ -11,6 +11,10 @@ use unicell_gateway_api::{Code, Problem};
 #[derive(Debug)]
 pub(super) struct Failure(pub(super) Problem);
 
+/// Goes with an answer that is an error, for whoever tells of it.
+#[derive(Clone, Debug)]
+pub(super) struct Refused(pub(super) Code, pub(super) String);
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self(problem)
@@ -28,7 +32,9 @@ impl IntoResponse for Failure {
         // Codes have statuses that exist.
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let refused = Refused(self.0.code, self.0.detail.clone());
         let mut response = (status, Json(self.0)).into_response();
+        response.extensions_mut().insert(refused);
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));

@@ -35,7 +35,7 @@ use unicell_gateway_api::id::InstanceId;
 use unicell_gateway_api::{Code, Problem};
 
 pub use document::document;
-use failure::Failure;
+use failure::{Failure, Refused};
 
 use crate::node::Gateway;
 
@@ -65,6 +65,7 @@ pub async fn serve(
 ) {
     let router = document::router().with_state(gateway.clone());
     let router = router.layer(middleware::from_fn_with_state(gateway.clone(), in_time));
+    let router = router.layer(middleware::from_fn_with_state(gateway.clone(), told));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(door);
         router.clone().oneshot(request.map(axum::body::Body::new))
@@ -134,6 +135,18 @@ fn admit(
             }
         });
     }
+}
+
+/// Tells of calls that were refused for who made them.
+async fn told(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let door = request.extensions().get::<Door>().copied();
+    let shown = door.and_then(|door| caller::shown(request.headers(), door));
+    let call = format!("{} {}", request.method(), request.uri().path());
+    let response = next.run(request).await;
+    if let (Some(door), Some(Refused(code, reason))) = (door, response.extensions().get()) {
+        gateway.refused(door, shown.as_ref(), call, *code, reason);
+    }
+    response
 }
 
 /// Bounds the time until the head of an answer is there. A service that is

@@ -1,5 +1,8 @@
 //! Who calls, and what they may do.
 
+use std::time::Instant;
+
+use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::{Incarnation, InstanceId};
 use unicell_gateway_api::instance::{Owner, State as Life, Transport};
 use unicell_gateway_api::token::{Caveat, Token, Verb};
@@ -7,8 +10,12 @@ use unicell_gateway_api::{Code, Problem};
 
 use super::{Gateway, Result, State};
 use crate::clock::now_ms;
+use crate::http::Door;
 use crate::token::{Asked, Chain, Denied, Principal};
 use crate::tree::Entry;
+
+/// Most characters of a call that an event tells.
+const MAX_CALL: usize = 128;
 
 /// An authenticated caller: for whom it speaks, and how narrowly.
 #[derive(Clone, Debug)]
@@ -186,6 +193,63 @@ impl State {
 }
 
 impl Gateway {
+    /// A call was refused: an event, if that was for who made it.
+    pub(crate) fn refused(
+        &self,
+        door: Door,
+        shown: Option<&Token>,
+        call: String,
+        code: Code,
+        reason: &str,
+    ) {
+        if !matches!(
+            code,
+            Code::Unauthenticated | Code::TokenInvalid | Code::Forbidden
+        ) {
+            return;
+        }
+        let live = match door {
+            Door::Guest(id) => self.0.state.lock().live.get(&id).cloned(),
+            Door::Operator | Door::Client => None,
+        };
+        let now = Instant::now();
+        let left_out = match &live {
+            Some(live) => live.facts.lock().refusals.tell(now),
+            None => self.0.refusals.lock().tell(now),
+        };
+        let Some(left_out) = left_out else {
+            return;
+        };
+        let door = match door {
+            Door::Operator => "operator",
+            Door::Client => "client",
+            Door::Guest(_) => "guest",
+        };
+        let what = What::CallRefused {
+            door: door.to_owned(),
+            token_of: shown.and_then(|token| self.speaks_for(token)),
+            call: call.chars().take(MAX_CALL).collect(),
+            code,
+            reason: reason.to_owned(),
+            left_out,
+        };
+        match live {
+            Some(live) => self.tell(&live, what),
+            None => self.0.events.node(what),
+        }
+    }
+
+    /// For whom a token speaks that this node has issued, be it good any more or not.
+    fn speaks_for(&self, token: &Token) -> Option<Owner> {
+        let chain = Chain::parse(token).ok()?;
+        self.0.key.verify(&chain).ok()?;
+        Some(match chain.principal() {
+            Principal::Operator => Owner::Operator,
+            Principal::Client(name) => Owner::Client(name.clone()),
+            Principal::Instance(id, _) => Owner::Instance(*id),
+        })
+    }
+
     /// Who shows a token; `guest` is the instance whose guest it comes from.
     ///
     /// # Errors

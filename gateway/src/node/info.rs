@@ -95,6 +95,21 @@ impl State {
     }
 }
 
+/// Whether limits can change so while an instance runs that uses so much memory.
+fn lowered_to_use(before: Limits, after: Limits, used: u64) -> Result<()> {
+    let conflict = |detail| Err(P::new(Code::Conflict, detail));
+    if after.memory < before.memory && after.memory < used {
+        return conflict(format!(
+            "resources.memory: {} is less than the {used} that it uses",
+            after.memory
+        ));
+    }
+    if after.disk != before.disk {
+        return conflict("resources.disk: it is settled at the start".to_owned());
+    }
+    Ok(())
+}
+
 impl Gateway {
     /// The verb `instance`.
     ///
@@ -215,6 +230,11 @@ impl Gateway {
         let plan = self
             .blocking(move |services| services.plan(service))
             .await?;
+        // What it uses it is not made to give back: less than that would end it.
+        let used = match asked.memory {
+            Some(_) => live.usage().await.memory,
+            None => 0,
+        };
         let (before, after) = {
             let mut state = self.0.state.lock();
             let entry = state
@@ -231,6 +251,7 @@ impl Gateway {
                 disk: asked.disk.or(Some(before.disk)),
             };
             let after = draft::limits(&plan, &asked)?;
+            lowered_to_use(before, after, used)?;
             state
                 .tree
                 .resize(id, after)

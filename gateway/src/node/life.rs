@@ -16,6 +16,7 @@ use super::authority::About;
 use super::publish;
 use super::{Caller, Gateway, Handle, Live, Phase, Result};
 use crate::net::Member;
+use crate::token::Principal;
 use crate::tree::Consequences;
 
 /// How long output is waited for after the process is gone. Its ends of the
@@ -213,6 +214,12 @@ impl Gateway {
 
     /// Nothing of an instance is left.
     fn buried(&self, state: &mut super::State, id: InstanceId) {
+        if let Some(live) = state.live.get(&id) {
+            let principal = Principal::Instance(id, live.incarnation);
+            for name in state.revocations.remove(&principal).unwrap_or_default() {
+                state.revoked.remove(&name);
+            }
+        }
         state.parties.remove(&id);
         state.views.remove(&id);
         for view in state.views.values_mut() {

@@ -46,7 +46,7 @@ use crate::meter::Meter;
 use crate::net::{self, Party, View};
 use crate::record::{LastLife, Record, Remnant};
 use crate::streams::Streams;
-use crate::token::{RevocationName, RootKey};
+use crate::token::{Principal, RevocationName, RootKey};
 use crate::tree::Tree;
 
 type Result<T, E = Problem> = std::result::Result<T, E>;
@@ -66,6 +66,10 @@ struct Shared {
     state: Mutex<State>,
     events: Events,
     streams: Arc<Streams>,
+    /// Room for services that are being brought in.
+    imports: Semaphore,
+    /// Refusals of calls that came from no guest.
+    refusals: Mutex<open::Refusals>,
     /// Source ports of streams, so that a guest can tell them apart.
     ports: AtomicU64,
 }
@@ -78,6 +82,8 @@ struct State {
     policies: Vec<NetworkPolicy>,
     meter: Meter,
     revoked: BTreeSet<RevocationName>,
+    /// Tokens that were revoked in this life, by whom they spoke for (not the operator).
+    revocations: BTreeMap<Principal, Vec<RevocationName>>,
     started: u32,
     closing: bool,
 }
@@ -150,12 +156,16 @@ impl Gateway {
             policies,
             meter: Meter::default(),
             revoked: last.revoked,
+            revocations: BTreeMap::new(),
             started: 0,
             closing: false,
         };
         let events = Events::new(config.api.events, config.instance.events, config.api.lag);
+        let imports = Semaphore::new(config.api.imports);
         let gateway = Self(Arc::new(Shared {
             config,
+            imports,
+            refusals: Mutex::default(),
             runner,
             services,
             record,

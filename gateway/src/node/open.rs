@@ -68,7 +68,7 @@ impl Refusals {
     const WINDOW: std::time::Duration = std::time::Duration::from_secs(1);
 
     /// Whether to tell of one now, and how many were left out before it.
-    fn tell(&mut self, now: Instant) -> Option<u64> {
+    pub(super) fn tell(&mut self, now: Instant) -> Option<u64> {
         self.recent
             .retain(|at| now.duration_since(*at) < Self::WINDOW);
         if self.recent.len() >= Self::BURST {

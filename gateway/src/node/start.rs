@@ -282,6 +282,7 @@ impl Gateway {
             program,
             files,
             limits: configuration.resources,
+            most: plan.at_most,
             output,
             timeout: request.timeout_ms.map(Duration::from_millis),
         })

@@ -60,6 +60,11 @@ impl Gateway {
             let detail = "services bring no services in on this node";
             return Err(Problem::new(Code::Forbidden, detail));
         }
+        let full = |_| {
+            let detail = "as many services as may be are being brought in already";
+            Problem::new(Code::LimitReached, detail)
+        };
+        let _room = self.0.imports.try_acquire().map_err(full)?;
         let mut bytes = bytes;
         self.blocking(move |services| services.import(&mut bytes, expected))
             .await

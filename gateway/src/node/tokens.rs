@@ -9,6 +9,9 @@ use unicell_gateway_api::{Code, Problem};
 use super::{Caller, Gateway, Result, internal};
 use crate::token::{Chain, Principal, client_name};
 
+/// Most tokens that a client or an instance revokes in one life of the node: each is kept.
+const REVOCATIONS: usize = 1024;
+
 impl Caller {
     /// Whether its token is for one instance only.
     pub(super) fn about_one_instance(&self) -> bool {
@@ -81,10 +84,8 @@ impl Gateway {
         caller.permit(Verb::Token)?;
         let bad = |reason: String| Problem::new(Code::BadRequest, format!("token: {reason}"));
         let chain = Chain::parse(&request.token).map_err(|error| bad(error.to_string()))?;
-        self.0
-            .key
-            .verify(&chain)
-            .map_err(|error| bad(error.to_string()))?;
+        let names = self.0.key.verify(&chain);
+        let names = names.map_err(|error| bad(error.to_string()))?;
         if !caller.is_operator() && chain.principal() != caller.principal() {
             return Err(Problem::new(
                 Code::Forbidden,
@@ -92,9 +93,28 @@ impl Gateway {
             ));
         }
         let name = chain.revocation_name();
-        // Here first: the token is refused from now on, even if the disk fails.
-        self.0.state.lock().revoked.insert(name);
-        self.0.record.revoke(name).await.map_err(internal)?;
+        {
+            let mut state = self.0.state.lock();
+            if names.iter().any(|name| state.revoked.contains(name)) {
+                return Ok(());
+            }
+            if !caller.is_operator() {
+                let revoked = state.revocations.entry(chain.principal().clone());
+                let revoked = revoked.or_default();
+                if revoked.len() >= REVOCATIONS {
+                    let detail = "token: you have revoked too many; revoke one that they were \
+                                  narrowed from";
+                    return Err(Problem::new(Code::LimitReached, detail));
+                }
+                revoked.push(name);
+            }
+            // Here first: the token is refused from now on, even if the disk fails.
+            state.revoked.insert(name);
+        }
+        // What speaks for an instance ends with it, and that with the node.
+        if !matches!(chain.principal(), Principal::Instance(..)) {
+            self.0.record.revoke(name).await.map_err(internal)?;
+        }
         self.0.events.node(What::TokenRevoked);
         Ok(())
     }

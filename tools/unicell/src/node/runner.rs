@@ -3,7 +3,7 @@
 //! The process of an instance is hostile here, whatever it says. It gets a bounded time for
 //! everything, and is killed when that is over or when it says what makes no sense.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use unicell_gateway_api::run::{
     Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
 };
 use unicell_guest_abi::init::{File, Furnishing, Init};
+use unicell_guest_abi::layout;
 use unicell_vmm::jail::cgroup::Bounds;
 use unicell_vmm::jail::{Process, Report, Waiting};
 use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, Start};
@@ -32,7 +33,7 @@ use unicell_vmm::{BoxImage, monotonic_ns};
 
 use super::metering;
 use super::nursery::{self, Bed, Nursery, Ward};
-use crate::instance::{end_of, ram};
+use crate::instance::{UnfitMemory, end_of, ram};
 
 /// Events that wait for the gateway; when they are so many, the instance waits.
 const EVENTS: usize = 64;
@@ -115,7 +116,10 @@ impl Runner for Vmm {
 /// What the process is told to become.
 fn start_frame(launch: Launch) -> Result<Start, RunError> {
     let refuse = |what: String| RunError::Refused(what);
-    let ram = ram(launch.limits.memory).map_err(|unfit| refuse(unfit.to_string()))?;
+    let unfit = |unfit: UnfitMemory| refuse(unfit.to_string());
+    // RAM cannot grow: it is as large as it may ever become, and what may be used of it is limited.
+    let most = launch.most.memory.min(layout::RAM_MAX);
+    let ram = ram(most.max(launch.limits.memory)).map_err(unfit)?;
     let init = init_block(&launch);
     if init.len() as u64 > unicell_guest_abi::init::MAX {
         return Err(refuse(format!(
@@ -241,8 +245,8 @@ struct Vm {
     bed: Mutex<Option<Bed>>,
     /// Cancelled when there is no process any more.
     gone: CancellationToken,
-    /// Who asked for the usage, in the order of the answers.
-    questions: Mutex<VecDeque<oneshot::Sender<link::Usage>>>,
+    /// Who waits for the usage: the next answer is for all of them.
+    questions: Mutex<Vec<oneshot::Sender<link::Usage>>>,
     /// Streams that were brought to the guest, and who waits for its answer.
     brought: Mutex<BTreeMap<u32, oneshot::Sender<Result<(), Errno>>>>,
 }
@@ -381,7 +385,7 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
                     // Nobody listening is found out below.
                     let _ = events.send(lie).await;
                 }
-                if let Some(asked) = vm.questions.lock().pop_front() {
+                for asked in vm.questions.lock().drain(..) {
                     // Whoever asked may have given up.
                     let _ = asked.send(now);
                 }
@@ -498,8 +502,12 @@ impl Instance for Vm {
 
     async fn usage(&self) -> Result<api::Usage, Gone> {
         let (asked, answer) = oneshot::channel();
-        // Asked and noted in one step, so that answers find whom they are for.
-        self.questions.lock().push_back(asked);
+        {
+            // A process that never answers is asked again and again.
+            let mut questions = self.questions.lock();
+            questions.retain(|waiting| !waiting.is_closed());
+            questions.push(asked);
+        }
         self.send(&Command::Usage).await?;
         match timeout(PATIENCE, answer).await {
             Ok(Ok(usage)) => Ok(used(usage)),
