@@ -537,14 +537,13 @@ async fn what_is_printed_and_what_happens_is_told() {
     // Not merely its output: it has ended when they have.
     let seen = node.gateway.instance(&Caller::operator(), started.id).await;
     assert_eq!(seen.unwrap().state, State::Ended);
-    let mut told: Vec<_> = Box::pin(events).take(4).collect().await;
+    let mut told: Vec<_> = Box::pin(events).take(3).collect().await;
     assert!(matches!(
         told.pop().unwrap().what,
         What::Ended {
             outcome: Outcome::Exited { status: 0 }
         }
     ));
-    assert!(matches!(told.pop().unwrap().what, What::Stopping { .. }));
     assert!(matches!(told.pop().unwrap().what, What::Running { .. }));
     assert!(matches!(
         told.pop().unwrap().what,

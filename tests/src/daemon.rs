@@ -202,6 +202,20 @@ impl Node {
         address.parse().expect("it is an address")
     }
 
+    /// Waits until an instance has printed something that contains these words, and gives it.
+    ///
+    /// # Panics
+    ///
+    /// When it ends before.
+    pub fn said(&self, instance: &str, words: &str) -> String {
+        let request = format!("GET /v1/instances/{instance}/logs?follow=true");
+        let said = self.api().lines(&request).find_map(|entry| {
+            let text = entry["text"].as_str()?;
+            text.contains(words).then(|| text.to_owned())
+        });
+        said.unwrap_or_else(|| panic!("{instance} never said {words}"))
+    }
+
     /// What an instance has printed when it has ended; waits for that.
     pub fn output(&self, instance: &str) -> Outcome {
         self.try_run(["logs", "--follow", instance])

@@ -164,6 +164,16 @@ fn verbs_about_others_are_refused() {
         as another host 403 forbidden\n\
         forged 401 unauthenticated\n";
     assert_eq!(said.out(), wanted);
+    // Who tried what, and as whom: all but looking for others.
+    let told = scene.told("call-refused");
+    assert_eq!(told.len(), wanted.lines().count() - 1, "{told:?}");
+    for event in &told {
+        assert_eq!(event["door"], "guest", "{event}");
+        let own = event["token_of"]["id"] == event["instance"];
+        assert_eq!(own, event["code"] != "unauthenticated", "{event}");
+    }
+    let stop = format!("DELETE /v1/instances/{}", scene.victim);
+    assert_eq!(told[0]["call"], stop.as_str());
     scene.nobody_else_was_hurt();
 }
 

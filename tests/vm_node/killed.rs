@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
-use unicell_tests::api::{Api, Events};
+use unicell_tests::api::Events;
 use unicell_tests::boxes::tree;
 use unicell_tests::daemon::Node;
 use unicell_tests::hosts::scale;
@@ -272,7 +272,12 @@ fn live_and_die(node: &mut Node, point: Point) -> Seen {
         move || api.call("POST /v1/instances", &[], request)
     });
     let started = until(point.phase, &mut events);
-    let token = (point.phase == Phase::Streaming).then(|| token(&api, &started[0]));
+    // Printed before anything else.
+    let token = (point.phase == Phase::Streaming).then(|| {
+        let said = node.said(&started[0], "token ");
+        let line = said.lines().next().unwrap();
+        line.strip_prefix("token ").unwrap().to_owned()
+    });
     let stop = (point.phase == Phase::Stopping).then(|| {
         let (api, request) = (api.clone(), format!("DELETE /v1/instances/{}", started[0]));
         thread::spawn(move || api.call(&request, &[], ""))
@@ -303,16 +308,6 @@ fn live_and_die(node: &mut Node, point: Point) -> Seen {
         machines: machines.into_iter().collect(),
         token,
     }
-}
-
-/// The token that a parent prints before it does anything else.
-fn token(api: &Api, parent: &str) -> String {
-    let path = format!("GET /v1/instances/{parent}/logs?follow=true");
-    let said = api.lines(&path).find_map(|entry| {
-        let line = entry["text"].as_str()?.lines().next()?.to_owned();
-        Some(line.strip_prefix("token ")?.to_owned())
-    });
-    said.expect("a parent prints its token")
 }
 
 /// Waits until no instance is left, and nothing of what it had.

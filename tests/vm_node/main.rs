@@ -11,4 +11,5 @@ mod killed;
 mod life;
 mod names;
 mod servers;
+mod resources;
 mod slots;

@@ -202,10 +202,13 @@ impl Gateway {
         code: Code,
         reason: &str,
     ) {
-        if !matches!(
-            code,
-            Code::Unauthenticated | Code::TokenInvalid | Code::Forbidden
-        ) {
+        let for_the_caller = match code {
+            Code::Unauthenticated | Code::TokenInvalid | Code::Forbidden => true,
+            // What is not the caller's does not exist for it, and the operator has all.
+            Code::NotFound => door != Door::Operator,
+            _ => false,
+        };
+        if !for_the_caller {
             return;
         }
         let live = match door {

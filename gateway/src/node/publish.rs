@@ -53,7 +53,7 @@ impl Socket {
 impl Published {
     /// Gives the port up, if nobody came to accept on it.
     pub(super) fn release(&self) {
-        drop(self.listener.lock().take());
+        drop(self.socket.lock().take());
     }
 }
 

@@ -2,8 +2,9 @@
 //! tables' names and the forms of their rows in one place.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
 use std::path::Path;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
     Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use unicell_service::spec::ServiceId;
 
 use crate::error::{Result, StoreError};
+use crate::seal::{Seal, Sealed};
 
 type Key = &'static [u8; 32];
 
@@ -40,21 +42,61 @@ pub struct Record {
     pub since: u64,
 }
 
-/// The database.
+/// The database, and its seal.
 pub(crate) struct Index {
     /// Read to use it, written to check it.
     database: RwLock<Database>,
+    /// After the database, which writes when it is dropped.
+    sealing: Sealing,
+}
+
+/// Held by whoever changes the file. Dropped, it seals what has been closed.
+struct Sealing(Mutex<Seal>);
+
+impl Sealing {
+    /// Does what changes the file, with the seal off.
+    fn without<T>(&self, change: impl FnOnce() -> Result<T>) -> Result<T> {
+        let seal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seal.take_off()?;
+        let result = change();
+        seal.put_on()?;
+        result
+    }
+}
+
+impl Drop for Sealing {
+    fn drop(&mut self) {
+        let seal = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Without one, the next opening looks more closely.
+        let _ = seal.put_on();
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        let seal = self.sealing.0.get_mut();
+        // That it stays would be found out, and told as damage.
+        let _ = seal.unwrap_or_else(PoisonError::into_inner).take_off();
+    }
 }
 
 impl Index {
     /// Opens the database, and makes it if `fresh`.
     pub(crate) fn open(root: &Path, path: &Path) -> Result<Self> {
+        let seal = Seal::of(path);
+        let broken = seal.check()? == Sealed::Broken;
+        // Held by another process, it changes while we look.
+        let is_free = || File::open(path).is_ok_and(|file| file.try_lock().is_ok());
+        if broken && is_free() {
+            return Err(StoreError::BadIndex(root.to_owned()));
+        }
         let database = Database::create(path).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(root.to_owned()),
             other => other.into(),
         })?;
         let index = Self {
             database: RwLock::new(database),
+            sealing: Sealing(Mutex::new(seal)),
         };
         // The tables exist from the beginning, so that reading finds them.
         index.write(|write| {
@@ -74,10 +116,12 @@ impl Index {
 
     /// Changes the index: all of it or nothing, on the disk when it returns.
     pub(crate) fn write<T>(&self, change: impl FnOnce(&Change<'_>) -> Result<T>) -> Result<T> {
-        let transaction = self.database().begin_write()?;
-        let result = change(&Change(&transaction))?;
-        transaction.commit()?;
-        Ok(result)
+        self.sealing.without(|| {
+            let transaction = self.database().begin_write()?;
+            let result = change(&Change(&transaction))?;
+            transaction.commit()?;
+            Ok(result)
+        })
     }
 
     /// Whether the database's own checksums hold.
@@ -86,7 +130,7 @@ impl Index {
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        Ok(database.check_integrity()?)
+        self.sealing.without(|| Ok(database.check_integrity()?))
     }
 
     pub(crate) fn service(&self, id: ServiceId) -> Result<Option<Record>> {

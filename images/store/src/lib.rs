@@ -38,6 +38,7 @@ mod error;
 mod image;
 mod index;
 mod put;
+mod seal;
 mod store;
 mod tags;
 mod usage;

@@ -75,7 +75,7 @@ fn what_is_not_what_was_asked_for_is_dropped() {
     );
     assert_eq!(store.list().unwrap().len(), 0);
     assert_eq!(store.usage().unwrap(), unicell_store::Usage::default());
-    assert_eq!(files_below(dir.path()).len(), 1, "the index alone");
+    assert_eq!(files_below(dir.path()).len(), 2, "the index and its seal");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn one_process_at_a_time_and_nothing_unknown_stays() {
     let store = Store::open(dir.path()).unwrap();
     assert!(store.check().unwrap().is_sound());
     assert_eq!(contents(&store, id, "a"), b"contents");
-    assert_eq!(files_below(dir.path()).len(), 3);
+    assert_eq!(files_below(dir.path()).len(), 4);
     drop(store);
     fs::remove_file(dir.path().join("index.redb")).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
@@ -288,7 +288,7 @@ fn any_changed_byte_of_any_file_is_found_and_named() {
     store.box_image(id).unwrap();
     let files: Vec<_> = files_below(dir.path())
         .into_iter()
-        .filter(|path| !path.ends_with("index.redb"))
+        .filter(|path| path.file_stem().is_none_or(|name| name != "index"))
         .collect();
     assert_eq!(files.len(), 4);
     for path in &files {
@@ -344,8 +344,53 @@ fn damage_does_not_leave_the_store() {
     );
 }
 
-/// A changed byte of the index is refused when it is opened, or lies where the
-/// database has nothing. Never is something wrong given back, or lost.
+/// Damage to the index is named before the database sees it: whatever it would
+/// do then, it does not.
+#[test]
+fn damage_of_the_index_is_named_and_the_database_never_sees_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index.redb");
+    let store = Store::open(dir.path()).unwrap();
+    for number in 0..20_u8 {
+        let name = format!("file-{number}");
+        let id = put(&store, &service(&name, &[(&name, &[number; 100])]));
+        store.tag(id, &name).unwrap();
+    }
+    drop(store);
+    let whole = fs::read(&path).unwrap();
+    let refused = |damaged: &[u8], what: &str| {
+        fs::write(&path, damaged).unwrap();
+        let error = Store::open(dir.path()).unwrap_err();
+        assert!(matches!(error, StoreError::BadIndex(_)), "{what}: {error}");
+        assert!(
+            error.to_string().contains("put back a copy"),
+            "{what}: {error}"
+        );
+    };
+    for page in (0..whole.len()).step_by(4096) {
+        let at = page + (page / 4096 * 577) % 4096.min(whole.len() - page);
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1 << (at % 8);
+        refused(&damaged, &format!("byte {at}"));
+        refused(&whole[..page], &format!("cut at {page}"));
+    }
+    refused(
+        &[whole.clone(), vec![0; 4096]].concat(),
+        "more than there was",
+    );
+    fs::write(&path, &whole).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.tags().unwrap().len(), 20);
+    assert!(store.check().unwrap().is_sound());
+    // What was checked, changed and closed can be opened again.
+    store.untag("file-3").unwrap();
+    drop(store);
+    assert_eq!(Store::open(dir.path()).unwrap().tags().unwrap().len(), 19);
+}
+
+/// Where a process was killed in the middle of a change there is no seal: a
+/// changed byte is refused by the database, or lies where it has nothing.
+/// Never is something wrong given back, or lost.
 #[test]
 fn a_changed_byte_of_the_index_does_no_harm() {
     let dir = tempfile::tempdir().unwrap();
@@ -363,6 +408,7 @@ fn a_changed_byte_of_the_index_does_no_harm() {
         let mut damaged = whole.clone();
         damaged[at] ^= 1 << (at % 8);
         fs::write(&index, damaged).unwrap();
+        let _ = fs::remove_file(dir.path().join("index.seal"));
         match Store::open(dir.path()) {
             Err(_) => refused += 1,
             Ok(store) => {
@@ -373,6 +419,7 @@ fn a_changed_byte_of_the_index_does_no_harm() {
         }
         fs::write(&index, &whole).unwrap();
     }
+    let _ = fs::remove_file(dir.path().join("index.seal"));
     assert!(refused > 0, "no damage was found at all");
     let store = Store::open(dir.path()).unwrap();
     assert!(store.check().unwrap().is_sound());
