@@ -144,7 +144,7 @@ async fn told(State(gateway): State<Gateway>, request: Request, next: Next) -> R
     let call = format!("{} {}", request.method(), request.uri().path());
     let response = next.run(request).await;
     if let (Some(door), Some(Refused(code, reason))) = (door, response.extensions().get()) {
-        gateway.refused(door, shown.as_ref(), call, *code, reason);
+        gateway.refused(door, shown.as_ref(), &call, *code, reason);
     }
     response
 }

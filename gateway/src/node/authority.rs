@@ -198,7 +198,7 @@ impl Gateway {
         &self,
         door: Door,
         shown: Option<&Token>,
-        call: String,
+        call: &str,
         code: Code,
         reason: &str,
     ) {
