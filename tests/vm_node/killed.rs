@@ -14,7 +14,7 @@ use unicell_tests::boxes::tree;
 use unicell_tests::daemon::Node;
 use unicell_tests::hosts::scale;
 
-use crate::life::is_running;
+use crate::life::{NO_OTHERS, is_running};
 
 /// Says again what a run did: its rounds come from this.
 const SEED: &str = "UNICELL_KILL_SEED";
@@ -114,7 +114,7 @@ struct Belongings {
     descriptors: Vec<String>,
     /// Files of its state, and its sockets.
     files: BTreeSet<PathBuf>,
-    /// Control groups with its instances' names.
+    /// The control groups of its instances.
     groups: BTreeSet<PathBuf>,
     /// What of its capacity is free, and how many instances have not ended.
     accounts: [Value; 2],
@@ -138,14 +138,10 @@ impl Belongings {
         descriptors.sort();
         let mut files = BTreeSet::new();
         below(node.path(), &mut files);
-        let ids = instances(node);
-        let mut groups = BTreeSet::new();
-        below(Path::new("/sys/fs/cgroup"), &mut groups);
-        groups.retain(|path| ids.iter().any(|id| path.to_string_lossy().contains(id)));
         Self {
             descriptors,
             files,
-            groups,
+            groups: groups(node.pid()),
             accounts: [said["free"].clone(), said["instances"].clone()],
         }
     }
@@ -186,6 +182,15 @@ fn below(directory: &Path, found: &mut BTreeSet<PathBuf>) {
         }
         found.insert(entry.path());
     }
+}
+
+/// The control groups that a node has made, by its process.
+fn groups(node: u32) -> BTreeSet<PathBuf> {
+    let name = format!("unicell-{node}-");
+    let mut groups = BTreeSet::new();
+    below(Path::new("/sys/fs/cgroup"), &mut groups);
+    groups.retain(|path| path.to_string_lossy().contains(&name));
+    groups
 }
 
 /// The ids of all instances that a node remembers.
@@ -233,6 +238,8 @@ fn kill(pid: u32) {
 
 /// What was seen of a life that was cut short.
 struct Seen {
+    /// The node's process.
+    node: u32,
     /// Instances that the node has said to be starting.
     instances: BTreeSet<String>,
     machines: BTreeSet<u32>,
@@ -304,6 +311,7 @@ fn live_and_die(node: &mut Node, point: Point) -> Seen {
     start.join().unwrap();
     stop.map(|stop| stop.join().unwrap());
     Seen {
+        node: pid,
         instances: started.into_iter().collect(),
         machines: machines.into_iter().collect(),
         token,
@@ -355,6 +363,9 @@ fn nothing_is_left(node: &Node, point: Point, seen: &Seen, before: &mut Belongin
     for pid in &seen.machines {
         assert!(!is_running(*pid), "process {pid} runs on");
     }
+    if point.victim == Victim::Node {
+        assert_eq!(groups(seen.node), BTreeSet::new());
+    }
     if let Some(token) = &seen.token {
         let header = format!("Authorization: Bearer {token}");
         let refused = api.call("GET /v1/instances", &[&header], "").unwrap();
@@ -383,7 +394,7 @@ fn killed_at_any_point_nothing_is_left() {
     );
     println!("{SEED}={seed}");
     let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-    let mut node = Node::start();
+    let mut node = Node::start_with(NO_OTHERS);
     let worker = "entrypoint = \"/bin/busybox\"\n\
                   args = [\"sh\", \"-c\", \"nc -l -p 7000 >/dev/null\"]\n\
                   [[slots]]\nport = 7000\n";

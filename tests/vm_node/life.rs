@@ -9,7 +9,7 @@ const SLEEPER: &str = "entrypoint = \"/bin/busybox\"\n\
                        args = [\"sh\", \"-c\", \"echo there; sleep 100000\"]\n";
 
 /// No processes but those of instances.
-const NO_OTHERS: &str = "[jail]\nwaiting = 0\n";
+pub(crate) const NO_OTHERS: &str = "[jail]\nwaiting = 0\n";
 
 /// Whether a process still runs. A zombie does not: its parent is to blame for it.
 pub(crate) fn is_running(pid: u32) -> bool {

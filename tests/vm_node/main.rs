@@ -10,6 +10,6 @@ mod examples;
 mod killed;
 mod life;
 mod names;
-mod servers;
 mod resources;
+mod servers;
 mod slots;
