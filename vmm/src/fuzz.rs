@@ -1,5 +1,5 @@
 //! What a fuzzer, or a test with a seed, drives: each function takes any bytes, and must neither
-//! panic nor hold more than they explain. `fuzz/` has the corpus and those who call.
+//! panic nor hold more than they explain. `tests/fuzz.rs` and `fuzz/` call them.
 #![allow(
     clippy::expect_used,
     reason = "what the host refuses is no finding, and is to be seen"
