@@ -189,7 +189,11 @@ fn groups(node: u32) -> BTreeSet<PathBuf> {
     let name = format!("unicell-{node}-");
     let mut groups = BTreeSet::new();
     below(Path::new("/sys/fs/cgroup"), &mut groups);
-    groups.retain(|path| path.to_string_lossy().contains(&name));
+    let is_group = |path: &PathBuf| {
+        let last = path.file_name().unwrap_or_default();
+        last.to_string_lossy().starts_with(&name)
+    };
+    groups.retain(is_group);
     groups
 }
 

@@ -10,6 +10,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -168,9 +170,31 @@ impl Group {
     pub fn remove(&self) {
         for directory in &self.directories {
             // What stays is found and removed when the node starts again.
-            let _ = fs::remove_dir(directory);
+            let _ = remove(directory);
         }
     }
+}
+
+/// How long a group may take to become empty, and how often it is looked at.
+const PATIENCE: u32 = 500;
+const BREATH: Duration = Duration::from_millis(1);
+
+/// Removes a group whose processes are gone, or about to go.
+///
+/// Linux takes a task out of its group after it has switched away from it for the last time (since
+/// 6.18), which is later than wait(2) says that it is gone; version 1 has no event for that.
+///
+/// # Errors
+///
+/// Somebody is still in it, or the host refuses.
+pub fn remove(directory: &Path) -> io::Result<()> {
+    for _ in 0..PATIENCE {
+        match fs::remove_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => thread::sleep(BREATH),
+            result => return result,
+        }
+    }
+    fs::remove_dir(directory)
 }
 
 /// Removes the empty groups of processes that are gone: a node that was killed removes nothing.
@@ -186,7 +210,7 @@ fn sweep(parent: &Path) {
         });
         if maker.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             // One that still has processes stays.
-            let _ = fs::remove_dir(entry.path());
+            let _ = remove(&entry.path());
         }
     }
 }

@@ -6,6 +6,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tracing::{info, warn};
 use unicell_gateway_api::run::Traces;
+use unicell_vmm::jail::cgroup;
 
 use super::runner::start_time;
 
@@ -18,7 +19,7 @@ pub(super) fn remove(traces: &Traces) {
         kill(pid, start);
     }
     for cgroup in &traces.cgroups {
-        if let Err(error) = std::fs::remove_dir(cgroup)
+        if let Err(error) = cgroup::remove(cgroup)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             warn!(path = %cgroup.display(), %error, "a control group stays");
