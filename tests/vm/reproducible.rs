@@ -104,7 +104,7 @@ fn under_load<T>(run: impl FnOnce() -> T) -> T {
         for _ in 0..3 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    std::hint::spin_loop()
+                    std::hint::spin_loop();
                 }
             });
         }
