@@ -40,27 +40,27 @@ pub(crate) fn process_cpu_ns(pid: u32) -> Option<u64> {
     /// (CPUCLOCK_SCHED, include/linux/posix-timers.h; clock_getcpuclockid(3)).
     const OF_PROCESS: i32 = 2;
     let clock = !i32::try_from(pid).ok()? << 3 | OF_PROCESS;
-    read(clock)
+    nanoseconds(clock)
 }
 
 /// Nanoseconds of a clock of [`own_cpu_clock`]; 0 if its thread has gone.
 pub(crate) fn cpu_ns(clock: libc::clockid_t) -> u64 {
     match clock {
         0 => 0,
-        clock => read(clock).unwrap_or(0),
+        clock => nanoseconds(clock).unwrap_or(0),
     }
 }
 
 /// Nanoseconds of a clock; none if whose time it tells has gone. That may be 0 for what has just
 /// begun: the kernel counts a thread that runs at its next tick.
-fn read(clock: libc::clockid_t) -> Option<u64> {
+fn nanoseconds(clock: libc::clockid_t) -> Option<u64> {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: writes to a local.
-    let read = unsafe { libc::clock_gettime(clock, &raw mut time) };
-    (read == 0).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    let told = unsafe { libc::clock_gettime(clock, &raw mut time) };
+    (told == 0).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
 }
 
 /// A moment of the monotonic clock, `None` for [`NEVER`].
