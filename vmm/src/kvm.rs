@@ -1,7 +1,8 @@
 //! KVM: making the virtual machine and its one vCPU.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use kvm_bindings::{
@@ -9,6 +10,7 @@ use kvm_bindings::{
     kvm_userspace_memory_region, kvm_xcrs,
 };
 use kvm_ioctls::{IoEventAddress, Kvm, NoDatamatch, SyncReg, VcpuFd, VmFd};
+use rustix::event::{EventfdFlags, eventfd};
 use unicell_guest_abi::boot::KernelHeader;
 use unicell_guest_abi::{cpu, device, layout};
 use vmm_sys_util::eventfd::EventFd;
@@ -59,7 +61,11 @@ impl Machine {
         timeline.mark("create VM");
         let vcpu = vm.create_vcpu(0).map_err(failed("KVM_CREATE_VCPU"))?;
         timeline.mark("create vCPU");
-        let doorbell = doorbell(&vm)?;
+        let doorbell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+        let doorbell = doorbell.map_err(|errno| KvmError {
+            what: "eventfd",
+            source: errno.into(),
+        })?;
         Ok(Self { vcpu, doorbell, vm })
     }
 
@@ -69,7 +75,21 @@ impl Machine {
         for (number, slot) in slots.iter().enumerate() {
             add_slot(&self.vm, number as u32, slot)?;
         }
+        // After the slots: KVM gives up the bus that this replaces when a tick or two have passed,
+        // and a slot that comes meanwhile waits for that.
+        self.connect_doorbell()?;
         cap_shadow_pages(&self.vm, ram)
+    }
+
+    /// One event for all queues: who is woken looks at all of them, which costs less than
+    /// registering an event for each.
+    fn connect_doorbell(&self) -> Result<(), KvmError> {
+        let at = IoEventAddress::Mmio(layout::DEVICE_GPA + device::QUEUE_NOTIFY);
+        // SAFETY: an event that is never dropped leaves the descriptor to this machine.
+        let event = unsafe { EventFd::from_raw_fd(self.doorbell.as_raw_fd()) };
+        let event = ManuallyDrop::new(event);
+        let registered = self.vm.register_ioevent(&event, &at, NoDatamatch);
+        registered.map_err(failed("KVM_IOEVENTFD"))
     }
 
     /// Sets the state in which the vCPU is entered first. Returns who keeps its time.
@@ -143,21 +163,6 @@ pub(crate) fn add_slot(vm: &VmFd, number: u32, slot: &Slot) -> Result<(), KvmErr
     // SAFETY: the slot describes a mapping that the caller keeps until the machine is gone, made
     // for the guest alone (RAM) or never written through (the images).
     unsafe { vm.set_user_memory_region(region) }.map_err(failed("KVM_SET_USER_MEMORY_REGION"))
-}
-
-/// One event for all queues: who is woken looks at all of them, which costs less than registering
-/// an event for each.
-fn doorbell(vm: &VmFd) -> Result<OwnedFd, KvmError> {
-    let event =
-        EventFd::new(libc::EFD_CLOEXEC | libc::EFD_NONBLOCK).map_err(|source| KvmError {
-            what: "eventfd",
-            source,
-        })?;
-    let at = IoEventAddress::Mmio(layout::DEVICE_GPA + device::QUEUE_NOTIFY);
-    vm.register_ioevent(&event, &at, NoDatamatch)
-        .map_err(failed("KVM_IOEVENTFD"))?;
-    // SAFETY: `event` gives up the descriptor that it owned.
-    Ok(unsafe { OwnedFd::from_raw_fd(event.into_raw_fd()) })
 }
 
 /// The CPU features that the host can give a guest.

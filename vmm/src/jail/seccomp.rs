@@ -88,6 +88,7 @@ const VCPU: &[(c_long, &[Is])] = &[
     // The machine: its memory, its run, its registers for a report.
     (libc::SYS_ioctl, &[Word(1, KVM_RUN)]),
     (libc::SYS_ioctl, &[Word(1, KVM_SET_USER_MEMORY_REGION)]),
+    (libc::SYS_ioctl, &[Word(1, KVM_IOEVENTFD)]),
     (libc::SYS_ioctl, &[Word(1, KVM_SET_NR_MMU_PAGES)]),
     (libc::SYS_ioctl, &[Word(1, KVM_INTERRUPT)]),
     (libc::SYS_ioctl, &[Word(1, KVM_GET_REGS)]),
@@ -116,6 +117,7 @@ const VCPU: &[(c_long, &[Is])] = &[
 // Numbers of linux/kvm.h.
 const KVM_RUN: u64 = 0xae80;
 const KVM_SET_USER_MEMORY_REGION: u64 = 0x4020_ae46;
+const KVM_IOEVENTFD: u64 = 0x4040_ae79;
 const KVM_SET_NR_MMU_PAGES: u64 = 0xae44;
 const KVM_INTERRUPT: u64 = 0x4004_ae86;
 const KVM_GET_REGS: u64 = 0x8090_ae81;
