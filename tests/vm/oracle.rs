@@ -173,7 +173,11 @@ fn every_call_is_covered_and_the_docs_say_so() {
     if std::env::var_os("UNICELL_WRITE_COVERAGE").is_some() {
         std::fs::write(&page, format!("{words}| --- |\n{}", coverage.rows())).unwrap();
     } else {
-        assert!(rows == coverage.rows(), "{} is stale", page.display());
+        let counted = coverage.rows();
+        let lines = rows.lines().zip(counted.lines());
+        let other = lines.filter(|(told, counted)| told != counted);
+        let other: Vec<_> = other.collect();
+        assert!(rows == counted, "{} is stale: {other:#?}", page.display());
     }
 
     let suffices = |name: &str| {

@@ -88,9 +88,10 @@ impl Port {
             let Ok(flow) = self.flow(client) else {
                 continue;
             };
+            // Before it is there: who has it may ask what was carried.
+            self.count(len);
             if flow.send(&datagram[..len]).is_ok() {
                 flow.touch();
-                self.count(len);
             }
         }
     }
@@ -171,9 +172,9 @@ impl Port {
         if len == 0 && has_hung_up(flow) {
             return Ok(false);
         }
-        if self.host.try_send_to(&buffer[..len], client).is_ok() {
-            self.count(len);
-        }
+        // As above. What has no room is lost.
+        self.count(len);
+        let _ = self.host.try_send_to(&buffer[..len], client);
         Ok(true)
     }
 

@@ -17,6 +17,8 @@
 
 static int pipes[2], pair[2], listener, full[2], dgram[2], event, epoll, lock, begun[2];
 static char byte;
+/* Of this process alone: whom another one has sent to connect may come late. */
+static struct sockaddr_un address;
 /* What processes tell each other: how many signals were handled, and whether the call has ended. */
 static volatile struct { int handled, over; } *common;
 
@@ -40,7 +42,6 @@ static void release(int signal) {
         ;
     eventfd_write(event, 1);
     if (fork() == 0) {
-        struct sockaddr_un address = {AF_UNIX, "/work/listener"};
         connect(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&address, sizeof address);
         _exit(0);
     }
@@ -70,11 +71,11 @@ static void interrupt(void (*handler)(int), int flags) {
 }
 
 static void prepare(int flags) {
-    struct sockaddr_un address = {AF_UNIX, "/work/listener"};
     pipe(pipes), pipe2(full, O_NONBLOCK);
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     socketpair(AF_UNIX, SOCK_DGRAM, 0, dgram);
-    unlink("/work/listener");
+    address.sun_family = AF_UNIX;
+    snprintf(address.sun_path, sizeof address.sun_path, "/work/listener.%d", getpid());
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
     bind(listener, (void *)&address, sizeof address);
     listen(listener, 5);
