@@ -13,7 +13,7 @@ use unicell_tests::daemon::Node;
 
 use crate::files::Files;
 use crate::group::{Contender, Group, Size, Unit};
-use crate::idle::available;
+use crate::idle::{available, settled};
 use crate::sample::{Failure, Sample};
 
 /// Who asks for launches at once.
@@ -88,7 +88,7 @@ fn idle(tree: &Path, instances: u32) -> Sample {
     let socket = node.socket();
     // One by itself first: what all share is there before it is counted.
     start(&socket, "idle")?;
-    let before = available()?;
+    let before = settled()?;
     for _ in 0..instances {
         start(&socket, "idle")?;
     }

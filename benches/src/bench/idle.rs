@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use crate::files::Files;
 use crate::group::{Contender, Group, Size, Unit};
@@ -93,13 +95,28 @@ impl Drop for Idle {
 fn fall(size: &Size, command: impl Fn() -> Command) -> Sample {
     // One by itself first: what all share is there before it is counted.
     let _first = Idle::start(command())?;
-    let before = available()?;
+    let before = settled()?;
     let all: Result<Vec<_>, _> = (0..size.instances)
         .map(|_| Idle::start(command()))
         .collect();
     let all = all?;
     let fall = before - available()?;
     Ok(fall / all.len() as f64)
+}
+
+/// The same when it does not rise any more: what was measured before gives some of its memory back
+/// late, for the host takes namespaces of networks apart in its own time.
+pub(crate) fn settled() -> Result<f64, Failure> {
+    const STEADY: f64 = 256.0 * 1024.0;
+    let mut before = available()?;
+    loop {
+        thread::sleep(Duration::from_secs(1));
+        let now = available()?;
+        if now - before < STEADY {
+            return Ok(now);
+        }
+        before = now;
+    }
 }
 
 /// Bytes of memory that the host could give.

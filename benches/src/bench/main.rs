@@ -70,10 +70,11 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         seconds: arguments.seconds,
     };
     let files = Files::find()?;
+    // Density first: what others give back late would count for it.
     let groups = [
+        density::groups(&files),
         launch::groups(&files)?,
         idle::groups(&files)?,
-        density::groups(&files),
         operations::groups(&files)?,
         streams::groups(),
         servers::groups(),
