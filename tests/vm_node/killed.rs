@@ -5,8 +5,9 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 use unicell_tests::api::Events;
@@ -36,18 +37,6 @@ done
 echo streaming
 wait
 "#;
-
-/// A small generator (xorshift64*), so that a seed says all.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) % n
-    }
-}
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +72,12 @@ struct Point {
 
 impl Point {
     /// The points take turns in phases and victims; the instant within is random.
-    fn new(round: u64, random: &mut Random) -> Self {
+    fn new(round: u64, random: &mut Rng) -> Self {
         // Most of a phase lies within this, in microseconds.
         let (phase, length) = match round % 5 {
             0 => (Phase::Launching, 3_000),
             1 => (Phase::Booting, 15_000),
-            2 => (Phase::Starting(1 + random.below(3) as usize), 15_000),
+            2 => (Phase::Starting(1 + random.usize(..3)), 15_000),
             3 => (Phase::Streaming, 30_000),
             _ => (Phase::Stopping, 5_000),
         };
@@ -102,7 +91,7 @@ impl Point {
         Self {
             victim,
             phase,
-            after: random.below(length),
+            after: random.u64(..length),
         }
     }
 }
@@ -389,15 +378,9 @@ fn nothing_is_left(node: &Node, point: Point, seen: &Seen, before: &mut Belongin
 
 #[test]
 fn killed_at_any_point_nothing_is_left() {
-    let seed = std::env::var(SEED).map_or_else(
-        |_| {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            now.unwrap().as_nanos() as u64
-        },
-        |seed| seed.parse().unwrap(),
-    );
+    let seed = std::env::var(SEED).map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("{SEED}={seed}");
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut random = Rng::with_seed(seed);
     let mut node = Node::start_with(NO_OTHERS);
     let worker = "entrypoint = \"/bin/busybox\"\n\
                   args = [\"sh\", \"-c\", \"nc -l -p 7000 >/dev/null\"]\n\

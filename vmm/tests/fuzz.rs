@@ -3,28 +3,12 @@
 
 use unicell_vmm::fuzz;
 
-/// A small generator (xorshift64*), so that a seed says all.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
-    }
-
-    fn bytes(&mut self, len: u64) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
-}
-
 /// Runs an entry point on many inputs, each from a seed that a failure names.
-fn drive(rounds: u64, longest: u64, run: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
+fn drive(rounds: u64, longest: usize, run: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
     for seed in 1..=rounds {
-        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        let len = random.next() % longest;
-        let bytes = random.bytes(len);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut bytes = vec![0; random.usize(..longest)];
+        random.fill(&mut bytes);
         let done = std::panic::catch_unwind(|| run(&bytes));
         assert!(done.is_ok(), "seed {seed}: {bytes:?}");
     }

@@ -323,18 +323,20 @@ impl Gateway {
                     .await;
             }
         }
+        // It ran, and was done before we looked: how it ended is no matter of its start.
+        if live.facts.lock().running.is_some() {
+            return Ok(());
+        }
         let state = self.0.state.lock();
         let outcome = state
             .tree
             .get(live.id)
             .and_then(|entry| entry.outcome.clone());
-        let failed = |reason| Err(Problem::new(Code::StartFailed, reason));
-        match outcome {
-            // It ran, and was done before we looked.
-            Some(Outcome::Exited { .. } | Outcome::Signaled { .. }) => Ok(()),
-            Some(Outcome::Failed { reason, .. }) => failed(reason),
-            _ => failed("it was stopped before its program ran".to_owned()),
-        }
+        let reason = match outcome {
+            Some(Outcome::Failed { reason, .. }) => reason,
+            _ => "it was stopped before its program ran".to_owned(),
+        };
+        Err(Problem::new(Code::StartFailed, reason))
     }
 
     fn started(&self, caller: &Caller, live: &Live) -> Result<Started> {

@@ -12,8 +12,9 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use fastrand::Rng;
 use support::service;
 use unicell_service::spec::{Service, ServiceId};
 use unicell_store::Store;
@@ -21,22 +22,6 @@ use unicell_store::Store;
 /// Where the victim finds its store; a process without it is no victim.
 const STORE: &str = "UNICELL_CRASH_STORE";
 const SEED: &str = "UNICELL_CRASH_SEED";
-
-/// A small generator (xorshift64*), so that a seed says all.
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32) % n
-    }
-}
 
 /// One of twenty services, which share some of their files.
 fn numbered(number: u64) -> Service {
@@ -55,7 +40,7 @@ fn victim() {
     let Some(path) = std::env::var_os(STORE) else {
         return;
     };
-    let mut random = Random::new(std::env::var(SEED).unwrap().parse().unwrap());
+    let mut random = Rng::with_seed(std::env::var(SEED).unwrap().parse().unwrap());
     let store = Store::open(Path::new(&path)).unwrap();
     let say = |text: String| {
         let mut out = std::io::stdout().lock();
@@ -64,8 +49,8 @@ fn victim() {
     };
     say("begin".to_owned());
     loop {
-        let number = random.below(20);
-        match random.below(8) {
+        let number = random.u64(..20);
+        match random.u64(..8) {
             0 => {
                 // Of all that goes, nothing can be said from here on.
                 say("collecting".to_owned());
@@ -90,15 +75,9 @@ fn what_was_put_survives_a_kill_at_any_point() {
     if std::env::var_os(STORE).is_some() {
         return;
     }
-    let seed = std::env::var(SEED).map_or_else(
-        |_| {
-            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            now.unwrap().as_nanos() as u64
-        },
-        |seed| seed.parse().unwrap(),
-    );
+    let seed = std::env::var(SEED).map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("{SEED}={seed}");
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let dir = tempfile::tempdir().unwrap();
     let mut put = BTreeSet::new();
     for round in 0..12 {
@@ -121,24 +100,24 @@ fn what_was_put_survives_a_kill_at_any_point() {
 
 /// Runs a victim, kills it after a random time, and says what it had put, and
 /// tagged, so that it must still be there.
-fn run_and_kill(store: &Path, random: &mut Random) -> BTreeSet<ServiceId> {
+fn run_and_kill(store: &Path, random: &mut Rng) -> BTreeSet<ServiceId> {
     let mut victim = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--nocapture", "--test-threads=1"])
         .env(STORE, store)
-        .env(SEED, random.below(u64::from(u32::MAX)).to_string())
+        .env(SEED, random.u32(..).to_string())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
     // Some are killed while they still open the store.
-    if random.below(6) > 0 {
+    if random.u64(..6) > 0 {
         lines
             .find(|line| line.as_ref().unwrap() == "begin")
             .unwrap()
             .unwrap();
     }
     // The point in time is what the test is about: any will do.
-    std::thread::sleep(Duration::from_micros(random.below(300_000)));
+    std::thread::sleep(Duration::from_micros(random.u64(..300_000)));
     victim.kill().unwrap();
     victim.wait().unwrap();
     lines

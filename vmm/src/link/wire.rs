@@ -56,9 +56,7 @@ impl PlanFrame {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
         let frame: Self = decode(bytes)?;
-        if frame.version != VERSION {
-            return Err(LinkError::Nonsense("it is of another version"));
-        }
+        of_our_version(frame.version)?;
         Ok(frame)
     }
 }
@@ -117,9 +115,7 @@ impl StartFrame {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, LinkError> {
         let frame: Self = decode(bytes)?;
-        if frame.version != VERSION {
-            return Err(LinkError::Nonsense("it is of another version"));
-        }
+        of_our_version(frame.version)?;
         if frame.init_len > init::MAX {
             return Err(LinkError::Nonsense("its init block is too long"));
         }
@@ -252,6 +248,14 @@ impl Message {
 /// An IPv4 address in IPv6 clothes is one all the same, for whoever decides about addresses.
 pub(crate) fn unmapped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Refuses a frame of a node or an instance that was built from other sources.
+fn of_our_version(version: u32) -> Result<(), LinkError> {
+    match version {
+        VERSION => Ok(()),
+        _ => Err(LinkError::Nonsense("it is of another version")),
+    }
 }
 
 fn encode(frame: &impl Serialize) -> Result<Vec<u8>, LinkError> {

@@ -217,8 +217,9 @@ async fn keep(nursery: std::sync::Weak<Nursery>) {
 impl Ward {
     /// Ends a process that will be no instance.
     async fn dismiss(self) {
-        self.waiting.process.kill();
-        gone(Arc::new(self.waiting.process)).await;
+        let Ward { waiting, bed } = self;
+        waiting.process.kill();
+        gone(Arc::new(waiting.process), Some(bed)).await;
     }
 }
 
@@ -250,10 +251,16 @@ impl Drop for Bed {
     }
 }
 
-/// Waits until a process is gone that was killed or ends by itself.
-pub(super) async fn gone(process: Arc<Process>) {
+/// Waits until a process is gone that was killed or ends by itself, and takes its bed away: that
+/// waits too, so both are done where waiting holds nobody up.
+pub(super) async fn gone(process: Arc<Process>, bed: Option<Bed>) {
     let pid = process.pid();
-    let waited = tokio::task::spawn_blocking(move || process.wait()).await;
+    let waited = tokio::task::spawn_blocking(move || {
+        let waited = process.wait();
+        drop(bed);
+        waited
+    })
+    .await;
     if let Ok(Err(error)) = waited {
         warn!(pid, %error, "an instance's process cannot be reaped");
     }

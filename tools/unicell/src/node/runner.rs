@@ -83,7 +83,7 @@ impl Runner for Vmm {
             Ok(ready) => ready,
             Err(error) => {
                 process.kill();
-                nursery::gone(process).await;
+                nursery::gone(process, Some(bed)).await;
                 return Err(error.into());
             }
         };
@@ -409,9 +409,9 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     vm.questions.lock().clear();
     vm.brought.lock().clear();
     vm.hung_up().await;
-    nursery::gone(Arc::clone(&vm.process)).await;
     // Before anybody is told: nothing of it is left on the host then.
-    drop(vm.bed.lock().take());
+    let bed = vm.bed.lock().take();
+    nursery::gone(Arc::clone(&vm.process), bed).await;
     vm.gone.cancel();
     let usage = used(usage);
     // As above.
