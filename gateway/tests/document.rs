@@ -17,12 +17,14 @@ use serde_json::{Value, json};
 use support::{Node, door, request, respond, send, service};
 use unicell_gateway::Caller;
 use unicell_gateway::http::Door;
+use unicell_gateway_api::instance::{Determinism, Outcome, Start};
 use unicell_gateway_api::token::CreateToken;
 
 /// What an operation is called with, beyond what the document says of it.
 struct Arguments {
     id: String,
     child: String,
+    proven: String,
     token: String,
 }
 
@@ -30,6 +32,7 @@ impl Arguments {
     fn parameter(&self, operation: &str, name: &str) -> String {
         match (operation, name) {
             ("stop", "id") => self.child.clone(),
+            ("receipt" | "transcript", "id") => self.proven.clone(),
             (_, "id") => self.id.clone(),
             (_, "port") => "80".to_owned(),
             (_, "name") => "n".to_owned(),
@@ -94,6 +97,14 @@ async fn every_operation_of_the_document_does_what_it_says() {
     let (one, guest) = node.start("hello").await;
     let _accept = guest.listen(80);
     let (two, _) = node.start("hello").await;
+    let repeatable = Start {
+        service: "hello".to_owned(),
+        determinism: Determinism::D1,
+        ..Start::default()
+    };
+    let (proven, guest) = node.start_with(&Caller::operator(), repeatable).await;
+    guest.exit(Outcome::Exited { status: 0 }).await;
+    node.ended(proven.id).await;
     let request_of = CreateToken {
         client: "bob".into(),
         caveats: Vec::new(),
@@ -106,6 +117,7 @@ async fn every_operation_of_the_document_does_what_it_says() {
     let arguments = Arguments {
         id: one.id.to_string(),
         child: two.id.to_string(),
+        proven: proven.id.to_string(),
         token: token.reveal().to_owned(),
     };
     let mut operations = Vec::new();

@@ -21,8 +21,8 @@ use unicell_gateway_api::Code;
 use unicell_gateway_api::configuration::Configuration;
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::instance::{
-    AvailabilityRequest, EstimateRequest, Instance, Limits, Outcome, Owner, Publish, Resources,
-    Start, Started, State, Transport, Usage,
+    AvailabilityRequest, Determinism, EstimateRequest, Instance, Limits, Outcome, Owner, Publish,
+    Resources, Start, Started, State, Transport, Usage,
 };
 use unicell_gateway_api::network::{Descriptor, NetworkPolicy};
 use unicell_gateway_api::services::ConfigFormat;
@@ -665,4 +665,33 @@ async fn who_stops_waiting_for_a_stop_has_stopped_it() {
     );
     node.host.slow.send_replace(false);
     assert_eq!(node.ended(started.id).await, Outcome::Stopped);
+}
+
+#[tokio::test]
+async fn an_instance_is_proven_to_its_owner_when_it_has_ended_and_was_to_be_repeatable() {
+    let node = Node::new();
+    node.store.add("hello", service(1, &[], &[]));
+    let operator = Caller::operator();
+    let ask = async |caller: &Caller, id| {
+        let receipt = node.gateway.receipt(caller, id, Some("for me".to_owned()));
+        receipt.await.map_err(|problem| problem.code)
+    };
+    let (ordinary, guest) = node.start("hello").await;
+    guest.exit(Outcome::Exited { status: 0 }).await;
+    node.ended(ordinary.id).await;
+    assert_eq!(ask(&operator, ordinary.id).await, Err(Code::Conflict));
+
+    let request = Start {
+        determinism: Determinism::D1,
+        ..start("hello")
+    };
+    let (proven, guest) = node.start_with(&operator, request).await;
+    assert_eq!(ask(&operator, proven.id).await, Err(Code::Conflict));
+    let (_, stranger) = node.start("hello").await;
+    let stranger = node.caller(&stranger);
+    guest.exit(Outcome::Exited { status: 0 }).await;
+    node.ended(proven.id).await;
+    assert_eq!(ask(&stranger, proven.id).await, Err(Code::NotFound));
+    let receipt = ask(&operator, proven.id).await;
+    assert_eq!(receipt.as_deref(), Ok(r#"{"nonce":"for me"}"#));
 }

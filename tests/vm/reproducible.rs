@@ -115,8 +115,9 @@ fn under_load<T>(run: impl FnOnce() -> T) -> T {
 }
 
 /// Runs a program that answers each line; a line is sent so long after the answer to the one
-/// before. Returns what it printed.
-fn converse(run: &Run, lines: &[&str], pause: Duration) -> String {
+/// before. Returns what it printed, and its exit code.
+fn converse(run: &Run, mut pause: impl FnMut() -> Duration) -> (String, Option<i32>) {
+    const LINES: [&str; 4] = ["line one", "line two", "line three", "line four"];
     let mut child = run
         .command()
         .stdin(Stdio::piped())
@@ -126,9 +127,10 @@ fn converse(run: &Run, lines: &[&str], pause: Duration) -> String {
     let mut input = child.stdin.take().unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut said = String::new();
-    for line in lines {
-        thread::sleep(pause);
-        writeln!(input, "{line}").unwrap();
+    for line in LINES {
+        thread::sleep(pause());
+        // In one piece: another number of pieces is another input.
+        input.write_all(format!("{line}\n").as_bytes()).unwrap();
         let answered = said.len();
         while !said[answered..].contains(line) {
             assert!(output.read_line(&mut said).unwrap() > 0, "{said}");
@@ -136,8 +138,18 @@ fn converse(run: &Run, lines: &[&str], pause: Duration) -> String {
     }
     drop(input);
     while output.read_line(&mut said).unwrap() > 0 {}
-    assert!(child.wait().unwrap().success());
-    said
+    (said, child.wait().unwrap().code())
+}
+
+/// Has a conversation at once, and again under load with each line after a while that nobody can
+/// foresee. Returns the two, which should be the same.
+fn converse_twice(first: &Run, second: &Run) -> [(String, Option<i32>); 2] {
+    let quiet = converse(first, || Duration::ZERO);
+    let seed = fastrand::u64(..);
+    println!("pauses of seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let late = || Duration::from_millis(random.u64(0..70));
+    [quiet, under_load(|| converse(second, late))]
 }
 
 #[test]
@@ -151,10 +163,9 @@ fn a_python_program_is_the_same_under_load_and_however_late_its_input_comes() {
         place.receipted(python(), "first"),
         place.receipted(python(), "second"),
     );
-    let lines = ["line one", "line two"];
-    let quiet = converse(&first, &lines, Duration::ZERO);
-    let loaded = under_load(|| converse(&second, &lines, Duration::from_millis(70)));
-    assert_eq!(quiet, loaded);
+    let [(quiet, code), loaded] = converse_twice(&first, &second);
+    assert_eq!((&quiet, code), (&loaded.0, loaded.1));
+    assert_eq!(code, Some(0), "{quiet}");
     assert!(quiet.contains("unicell.level=D1"), "{quiet}");
     assert_eq!(place.read("first").claim, place.read("second").claim);
     let outcome = verify(&place.path("first"), &[]);
@@ -162,16 +173,32 @@ fn a_python_program_is_the_same_under_load_and_however_late_its_input_comes() {
 }
 
 #[test]
-fn channels_and_timers_of_tokio_are_the_same_under_load() {
-    if too_long_here() {
-        return;
-    }
+fn channels_timers_and_input_of_tokio_are_the_same_under_load_and_however_late_they_come() {
     let run = Run::new(&tree("tokio"), "/bin/tokio")
         .arg("select")
         .options(["--level", "D1"]);
-    let (quiet, loaded) = (run.guest(), under_load(|| run.guest()));
-    assert_eq!(quiet.code, 5, "{quiet}");
-    assert_eq!(quiet.out(), loaded.out());
+    let [quiet, loaded] = converse_twice(&run, &run);
+    assert_eq!(quiet.1, Some(5), "{}", quiet.0);
+    assert_eq!(quiet, loaded);
+}
+
+/// Small, so that it runs in emulation too, where the time stamp counter is trapped otherwise.
+#[test]
+fn threads_timers_and_the_processor_are_the_same_in_every_libc() {
+    let place = Place::new();
+    for linking in ["musl", "static"] {
+        let run = Run::new(&tree("programs"), &format!("/{linking}/reproducible"));
+        let name = |run| format!("{linking}-{run}");
+        let first = place.receipted(run.clone(), &name("first"));
+        let second = place.receipted(run, &name("second"));
+        let [(quiet, code), loaded] = converse_twice(&first, &second);
+        assert_eq!((&quiet, code), (&loaded.0, loaded.1));
+        assert_eq!(code, Some(0), "{quiet}");
+        let claim = place.read(&name("first")).claim;
+        assert_eq!(claim, place.read(&name("second")).claim);
+        let outcome = verify(&place.path(&name("first")), &[]);
+        assert_eq!(outcome.code, 0, "{outcome}");
+    }
 }
 
 #[test]
@@ -278,6 +305,27 @@ fn a_lie_is_different_and_what_cannot_be_run_here_is_not_comparable() {
     place.hello("r");
     place.lie("r", |claim| claim.level = "D0".into());
     assert_eq!(verify(&receipt, &[]).code, 214);
+}
+
+#[test]
+fn a_receipt_of_another_build_of_the_vmm_is_compared_and_said_to_be_one() {
+    let place = Place::new();
+    place.hello("r");
+    let receipt = place.path("r");
+    let of_ours = verify(&receipt, &[]);
+    assert!(!of_ours.out().contains("another build"), "{of_ours}");
+    place.lie("r", |claim| claim.vmm.0[0] ^= 1);
+    let same = verify(&receipt, &[]);
+    assert_eq!(same.code, 0, "{same}");
+    assert!(same.out().contains("another build of the VMM"), "{same}");
+    place.lie("r", |claim| claim.output.stderr.0[0] ^= 1);
+    let different = verify(&receipt, &[]);
+    assert_eq!(different.code, 213, "{different}");
+    assert!(different.err().contains("standard error"), "{different}");
+    assert!(
+        different.err().contains("another build of the VMM"),
+        "{different}"
+    );
 }
 
 #[test]

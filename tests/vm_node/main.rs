@@ -10,6 +10,7 @@ mod examples;
 mod killed;
 mod life;
 mod names;
+mod receipts;
 mod resources;
 mod servers;
 mod slots;

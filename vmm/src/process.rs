@@ -106,7 +106,7 @@ fn instance(
     let Reproduction { level, log, .. } = start.reproduction;
     let backend: Box<dyn Backend> = match level.is_reproducible() {
         false => Box::new(linked),
-        true => match Logged::new(linked, log) {
+        true => match Logged::new(linked, kernel, log) {
             Ok(logged) => Box::new(logged),
             Err(error) => {
                 let outcome = Outcome::failed(End::Host, error.to_string(), timeline);
@@ -115,10 +115,7 @@ fn instance(
             }
         },
     };
-    let mut ended = vm.run(backend);
-    if let Some(recorded) = &mut ended.outcome.recorded {
-        recorded.kernel = *blake3::hash(kernel).as_bytes();
-    }
+    let ended = vm.run(backend);
     link.send(&Message::Ended(Box::new(ended.outcome)))?;
     Ok(Some(ended.remains))
 }

@@ -103,6 +103,10 @@ pub struct Start {
     /// that the policy allows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub networks: Option<Vec<String>>,
+    /// How far its run is to be repeatable. With D1 and D2 there is a receipt of
+    /// it when it has ended.
+    #[serde(default, skip_serializing_if = "Determinism::is_none")]
+    pub determinism: Determinism,
 }
 
 /// Where one slot of an instance is reached.
@@ -219,6 +223,14 @@ pub enum Determinism {
     D1,
     /// D1, and the instructions that would show the host are trapped.
     D2,
+}
+
+impl Determinism {
+    /// Whether nothing is promised.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        matches!(self, Self::D0)
+    }
 }
 
 /// How an instance's process is kept apart from the host: the layers of its jail.

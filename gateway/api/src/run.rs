@@ -28,8 +28,9 @@ pub use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use crate::event::Amount;
-use crate::id::InstanceId;
+use crate::id::{InstanceId, ServiceId};
 use crate::instance::{Determinism, Jail, Limits, Outcome, Transport, Usage};
+use crate::problem::Problem;
 use crate::services::BoxImage;
 
 /// A file that is written over the box before the program starts.
@@ -76,6 +77,8 @@ pub struct Launch {
     pub id: InstanceId,
     /// The guest's host name.
     pub hostname: String,
+    /// The service that it is of.
+    pub service: ServiceId,
     /// Its box.
     pub image: BoxImage,
     /// What is run in it.
@@ -90,6 +93,9 @@ pub struct Launch {
     pub output: Output,
     /// It is stopped after this time.
     pub timeout: Option<Duration>,
+    /// How far its run is to be repeatable. One that is keeps what came from
+    /// outside, up to as many bytes as it may write over its box.
+    pub determinism: Determinism,
 }
 
 /// Names a stream of one instance: given by the instance for those that it
@@ -182,6 +188,27 @@ pub struct Running {
     pub traces: Traces,
     /// What keeps it apart from the host.
     pub jail: Jail,
+    /// What its run can be proven by, if it can be repeated.
+    pub evidence: Option<Arc<dyn Evidence>>,
+}
+
+/// What a run can be proven by that can be repeated. Asked when it has ended;
+/// kept for as long as anybody remembers the instance. Calls may block.
+pub trait Evidence: Send + Sync + 'static {
+    /// What was run, with what input and what output: a JSON document that the
+    /// node has signed, with what the caller gives to know it by.
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be vouched for: why.
+    fn receipt(&self, nonce: Option<String>) -> Result<String, Problem>;
+
+    /// What the receipt names as the transcript.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Evidence::receipt`].
+    fn transcript(&self) -> Result<std::fs::File, Problem>;
 }
 
 /// Somewhere to run instances.

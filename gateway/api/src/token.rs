@@ -73,11 +73,13 @@ pub enum Verb {
     Publish,
     /// Change which networks are granted, and who is a member.
     Grant,
+    /// Have it proven what an instance did, and see all that came to it.
+    Receipt,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Start,
         Self::Stop,
         Self::Instance,
@@ -94,6 +96,7 @@ impl Verb {
         Self::Import,
         Self::Publish,
         Self::Grant,
+        Self::Receipt,
     ];
 }
 

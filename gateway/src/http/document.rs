@@ -8,7 +8,9 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{failure, instances, metrics, networks, nodes, services, streaming, tokens, tunnel};
+use super::{
+    failure, instances, metrics, networks, nodes, receipts, services, streaming, tokens, tunnel,
+};
 use crate::node::Gateway;
 
 #[derive(OpenApi)]
@@ -49,6 +51,8 @@ static PARTS: LazyLock<(Router<Gateway>, String)> = LazyLock::new(|| {
         .routes(routes!(instances::resources))
         .routes(routes!(instances::estimate))
         .routes(routes!(instances::availability))
+        .routes(routes!(receipts::receipt))
+        .routes(routes!(receipts::transcript))
         .routes(routes!(streaming::logs))
         .routes(routes!(streaming::events))
         .routes(routes!(tunnel::connect))

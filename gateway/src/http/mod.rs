@@ -13,6 +13,7 @@ mod instances;
 mod metrics;
 mod networks;
 mod nodes;
+mod receipts;
 mod services;
 mod streaming;
 mod tokens;

@@ -13,6 +13,7 @@ mod info;
 mod life;
 mod networks;
 mod open;
+mod proof;
 mod publish;
 mod serve;
 mod start;
@@ -31,7 +32,7 @@ use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
 use unicell_gateway_api::instance::{Determinism, Jail, Owner, Usage};
 use unicell_gateway_api::network::NetworkPolicy;
-use unicell_gateway_api::run::{Instance as Handle, Runner};
+use unicell_gateway_api::run::{Evidence, Instance as Handle, Runner};
 use unicell_gateway_api::service::{Dependency, Slot};
 use unicell_gateway_api::services::Services;
 use unicell_gateway_api::{Code, Problem};
@@ -110,12 +111,13 @@ struct Live {
 }
 
 /// What changes while an instance lives.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Facts {
     running: Option<Instant>,
     /// The last word, when it has ended.
     usage: Option<Usage>,
     determinism: Determinism,
+    evidence: Option<Arc<dyn Evidence>>,
     jail: Jail,
     refusals: open::Refusals,
 }

@@ -278,6 +278,7 @@ impl Gateway {
         Ok(Launch {
             id: live.id,
             hostname,
+            service: live.service,
             image: plan.image,
             program,
             files,
@@ -285,6 +286,7 @@ impl Gateway {
             most: plan.at_most,
             output,
             timeout: request.timeout_ms.map(Duration::from_millis),
+            determinism: request.determinism,
         })
     }
 
@@ -295,9 +297,14 @@ impl Gateway {
             events,
             traces,
             jail,
+            evidence,
         } = running;
         // Written after the first note, since the writer keeps the order.
-        live.facts.lock().jail = jail;
+        {
+            let mut facts = live.facts.lock();
+            facts.jail = jail;
+            facts.evidence = evidence;
+        }
         drop(self.note(live, traces));
         *live.handle.lock() = Some(Arc::clone(&instance));
         let stop = self.0.state.lock().tree.attached(live.id);

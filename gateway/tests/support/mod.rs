@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -32,7 +32,8 @@ use unicell_gateway_api::instance::{
 };
 use unicell_gateway_api::network::Descriptor;
 use unicell_gateway_api::run::{
-    Errno, Event, Gone, Instance, Launch, Program, RunError, Runner, Running, StreamId, Traces,
+    Errno, Event, Evidence, Gone, Instance, Launch, Program, RunError, Runner, Running, StreamId,
+    Traces,
 };
 use unicell_gateway_api::service::{Collected, Dependency, Imported, Service, Slot};
 use unicell_gateway_api::services::{BoxImage, ConfigFormat, NetworkNeed, Plan, Services};
@@ -364,6 +365,7 @@ impl Runner for Host {
         let (events, receiver) = mpsc::channel(16);
         let id = launch.id;
         let limits = launch.limits;
+        let evidence = (!launch.determinism.is_none()).then(|| Arc::new(Vouched) as Arc<_>);
         let guest = Guest(Arc::new(Inside {
             launch: Mutex::new(Some(launch)),
             id,
@@ -391,7 +393,24 @@ impl Runner for Host {
                 ..Traces::default()
             },
             jail: Jail::default(),
+            evidence,
         })
+    }
+}
+
+/// Evidence that says back what was asked.
+struct Vouched;
+
+impl Evidence for Vouched {
+    fn receipt(&self, nonce: Option<String>) -> Result<String, Problem> {
+        Ok(serde_json::json!({"nonce": nonce}).to_string())
+    }
+
+    fn transcript(&self) -> Result<std::fs::File, Problem> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"what came").unwrap();
+        file.rewind().unwrap();
+        Ok(file)
     }
 }
 

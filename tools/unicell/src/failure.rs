@@ -38,6 +38,11 @@ impl Failure {
         Self::new(Code::Internal, what)
     }
 
+    /// What went wrong, without what to do.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

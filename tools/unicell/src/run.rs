@@ -45,7 +45,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         Some(receipting) if level.is_reproducible() => Some(receipting.transcribe(&encoded)?),
         _ => None,
     };
-    let seed = Configuration::seed(package.id().as_bytes(), &encoded);
+    let seed = configuration
+        .seed(package.id().as_bytes())
+        .map_err(Failure::internal)?;
     let start = Start {
         package: &package,
         memory,

@@ -72,6 +72,7 @@ struct Replay {
 /// A backend that brings input only when it is asked for.
 pub(crate) struct Logged<B> {
     inner: B,
+    kernel: &'static [u8],
     mode: Mode,
     /// The guest has asked, and nothing was brought yet.
     open: Option<Ask>,
@@ -82,8 +83,8 @@ pub(crate) struct Logged<B> {
 }
 
 impl<B: Backend> Logged<B> {
-    /// A reproducible run's backend over an ordinary one.
-    pub(crate) fn new(inner: B, log: Option<Log>) -> Result<Self, LogError> {
+    /// The backend of a reproducible run of this kernel, over an ordinary one.
+    pub(crate) fn new(inner: B, kernel: &'static [u8], log: Option<Log>) -> Result<Self, LogError> {
         let mode = match log {
             None => Mode::Live,
             Some(Log::Record(file)) => Mode::Record(BufWriter::new(file.into())),
@@ -91,6 +92,7 @@ impl<B: Backend> Logged<B> {
         };
         Ok(Self {
             inner,
+            kernel,
             mode,
             open: None,
             asks: 0,
@@ -247,7 +249,12 @@ impl<B: Backend> Backend for Logged<B> {
             return self.inner.ask(ask);
         };
         let now = self.asks - 1;
-        if ask.waits && replay.inputs.front().is_none_or(|input| input.ask != now) {
+        if replay.inputs.front().is_some_and(|input| input.ask == now) {
+            return Ok(());
+        }
+        // Nothing came then, so there is nothing to wait for now.
+        self.open = None;
+        if ask.waits {
             self.differs(format!(
                 "input was asked for at system call {}, and none came in the transcript",
                 ask.call
@@ -323,7 +330,7 @@ impl<B: Backend> Backend for Logged<B> {
             .each_ref()
             .map(|digests| *digests.whole.finalize().as_bytes());
         Some(Recorded {
-            kernel: [0; 32],
+            kernel: *blake3::hash(self.kernel).as_bytes(),
             stdout,
             stderr,
             streams,

@@ -463,12 +463,18 @@ impl Streams {
     pub(crate) fn end_all(&mut self) {
         let all: Vec<u32> = self.open.keys().copied().collect();
         for id in all {
-            let closed = self.open.get_mut(&id).is_some_and(|stream| {
-                stream.end_socket();
-                stream.close()
-            });
-            if closed {
-                self.report(id, errno_of(Errno::CONNABORTED));
+            let Some(stream) = self.open.get_mut(&id) else {
+                continue;
+            };
+            // As when a process ends: what the guest has closed is delivered, and not broken off.
+            let errno = if stream.is_said() {
+                0
+            } else {
+                errno_of(Errno::CONNABORTED)
+            };
+            stream.end_socket();
+            if stream.close() {
+                self.report(id, errno);
             }
             self.remove(id);
         }

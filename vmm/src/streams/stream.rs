@@ -394,6 +394,11 @@ impl Stream {
         self.stage == Stage::Open && self.guest_ended && self.host_ended && self.kept.is_empty()
     }
 
+    /// Whether the guest has ended its direction, and all that it sent is with the socket.
+    pub(super) fn is_said(&self) -> bool {
+        self.guest_ended && self.kept.is_empty()
+    }
+
     /// Whether it keeps no more than it may.
     pub(super) fn is_bounded(&self) -> bool {
         let bytes: usize = self.kept.iter().map(Vec::len).sum();

@@ -46,8 +46,8 @@ async fn child() {
     println!("child read {text:?}");
 }
 
-/// Selects over channels and timers, and tells what came when and where: for runs that are to be the
-/// same.
+/// Selects over channels, lines of its input and timers, and tells what came when and where: for runs
+/// that are to be the same.
 async fn selects() {
     let began = Instant::now();
     let (fast, mut from_fast) = mpsc::channel(2);
@@ -62,12 +62,23 @@ async fn selects() {
             }
         });
     }
+    let (typed, mut from_input) = mpsc::channel(2);
+    spawn_blocking(move || {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            // As above.
+            let _ = typed.blocking_send(line);
+        }
+    });
     let mut ticks = interval(Duration::from_millis(3));
     for _ in 0..40 {
         let (what, n, thread, at) = tokio::select! {
             Some((n, thread, at)) = from_fast.recv() => ("fast", n, Some(thread), at),
             Some((n, thread, at)) = from_slow.recv() => ("slow", n, Some(thread), at),
             at = ticks.tick() => ("tick", 0, None, at.into_std()),
+            Some(line) = from_input.recv() => {
+                println!("line {line} at {:?}", began.elapsed());
+                continue;
+            }
         };
         let now = began.elapsed();
         println!("{what} {n} {thread:?} sent {:?}, seen {now:?}", at - began);

@@ -30,18 +30,19 @@ pub(super) fn list(client: &Client, arguments: &ListArguments) -> Result<()> {
     }
     let rows: Vec<_> = instances.iter().map(row).collect();
     let headings = [
-        "ID", "NAME", "OWNER", "STATE", "AGE", "MEMORY", "JAIL", "SERVICE", "SLOTS",
+        "ID", "NAME", "OWNER", "STATE", "LEVEL", "AGE", "MEMORY", "JAIL", "SERVICE", "SLOTS",
     ];
     show::table(headings, &rows);
     Ok(())
 }
 
-fn row(instance: &Instance) -> [String; 9] {
+fn row(instance: &Instance) -> [String; 10] {
     [
         instance.id.to_string(),
         instance.name.clone(),
         owner(&instance.owner),
         state(instance),
+        format!("{:?}", instance.determinism),
         show::time(instance.usage.wall_ns),
         show::bytes(instance.usage.memory),
         jail(&instance.jail),

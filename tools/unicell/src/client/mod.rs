@@ -8,6 +8,7 @@ mod instances;
 mod logs;
 mod networks;
 mod publish;
+mod receipts;
 mod services;
 mod show;
 mod start;
@@ -33,6 +34,8 @@ pub(crate) enum Command {
     Ps(instances::ListArguments),
     /// Show what an instance prints
     Logs(logs::Arguments),
+    /// Have it proven what an instance did that has ended
+    Receipt(receipts::Arguments),
     /// Show what happens on a node, as it happens
     Events(events::Arguments),
     /// Show what instances use, again and again
@@ -77,6 +80,7 @@ pub(crate) fn run(which: &Which, command: &Command) -> Result<ExitCode> {
         Command::Stop(arguments) => instances::stop(&client, arguments),
         Command::Ps(arguments) => instances::list(&client, arguments),
         Command::Logs(arguments) => logs::show(&client, arguments),
+        Command::Receipt(arguments) => receipts::fetch(&client, arguments),
         Command::Events(arguments) => events::show(&client, arguments),
         Command::Top(arguments) => top::show(&client, arguments),
         Command::Limit(arguments) => instances::limit(&client, arguments),

@@ -14,13 +14,15 @@ use super::publish::publication;
 use super::{Format, show};
 use crate::cli::{duration, memory, variable};
 use crate::failure::Result;
+use crate::reproduce::LevelName;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   unicell import hello.cell --tag hello
   unicell start hello --publish 127.0.0.1:8080:80
-  unicell start hello --name second --memory 64M --env GREETING=hi -- --verbose")]
+  unicell start hello --name second --memory 64M --env GREETING=hi -- --verbose
+  unicell start hello --name proven --level D1   # then: unicell receipt proven -o r.json")]
 pub(crate) struct Arguments {
     /// The service: its id, or a tag
     service: String,
@@ -44,6 +46,11 @@ pub(crate) struct Arguments {
     /// Stop the instance after this time, such as 10s or 5m
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<std::time::Duration>,
+    /// What is promised of the run: D0 nothing, D1 the same output for the same input, D2 also where
+    /// the processor's own instructions would show the host. With D1 and D2 `unicell receipt` proves
+    /// what was run
+    #[arg(long, value_name = "LEVEL", ignore_case = true, default_value = "D0")]
+    level: LevelName,
     #[command(flatten)]
     format: Format,
     /// Arguments for the program, instead of those the service names
@@ -98,6 +105,7 @@ pub(super) fn start(client: &Client, arguments: &Arguments) -> Result<()> {
             .map(|time| time.as_millis().try_into().unwrap_or(u64::MAX)),
         publish: arguments.publish.clone(),
         networks: networks.then(|| arguments.network.clone()),
+        determinism: arguments.level.into(),
     };
     let started: Started = client.send(Method::POST, "/instances", &request)?;
     if arguments.format.json {

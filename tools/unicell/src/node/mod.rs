@@ -4,6 +4,7 @@
 //! has left on the host is removed at the next start, and told as an event for each instance.
 
 mod config;
+mod evidence;
 mod metering;
 mod nursery;
 mod remains;
@@ -35,6 +36,7 @@ use crate::failure::{Failure, Result};
 use crate::instance::Executable;
 use crate::place;
 use config::File;
+use evidence::Archive;
 use nursery::Nursery;
 use runner::Vmm;
 use services::Kept;
@@ -156,7 +158,10 @@ fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> 
     config.networks = file.networks();
     config.clients_publish = file.clients_publish;
     config.architecture = host_level().to_owned();
-    let runner = Arc::new(Vmm { nursery });
+    let runner = Arc::new(Vmm {
+        nursery,
+        archive: Archive::new(state),
+    });
     Ok(Gateway::new(
         config,
         runner,

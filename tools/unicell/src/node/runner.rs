@@ -21,7 +21,7 @@ use unicell_gateway_api::address::Address;
 use unicell_gateway_api::event::Amount;
 use unicell_gateway_api::instance::{self as api, Determinism, Outcome, Transport};
 use unicell_gateway_api::run::{
-    Errno, Event, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
+    Errno, Event, Evidence, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
 };
 use unicell_guest_abi::init::{File, Furnishing, Init};
 use unicell_guest_abi::layout;
@@ -31,6 +31,7 @@ use unicell_vmm::link::{self, Command, CpuQuota, LinkError, Message, NodeEnd, St
 use unicell_vmm::reproducible::Reproduction;
 use unicell_vmm::{BoxImage, monotonic_ns};
 
+use super::evidence::{Account, Archive};
 use super::metering;
 use super::nursery::{self, Bed, Nursery, Ward};
 use crate::instance::{UnfitMemory, end_of, ram};
@@ -58,13 +59,19 @@ const HOST_QUOTA_US_MIN: u64 = 1_000;
 /// Starts micro-VMs, each in a process of its own.
 pub(super) struct Vmm {
     pub(super) nursery: Arc<Nursery>,
+    pub(super) archive: Archive,
 }
 
 #[async_trait]
 impl Runner for Vmm {
     async fn start(&self, launch: Launch) -> Result<Running, RunError> {
         let bounds = bounds(launch.limits);
-        let start = start_frame(launch)?;
+        let (service, level, room) = (launch.service, launch.determinism, launch.limits.disk);
+        let mut start = start_frame(launch)?;
+        let account = match level {
+            Determinism::D0 => None,
+            level => Some(self.archive.open(level, service, room, &mut start).await?),
+        };
         let Ward { waiting, bed } = self.nursery.take().await?;
         let Waiting {
             node,
@@ -98,6 +105,7 @@ impl Runner for Vmm {
             node,
             process,
             bed: Mutex::new(Some(bed)),
+            account: account.clone(),
             gone: CancellationToken::new(),
             questions: Mutex::default(),
             brought: Mutex::default(),
@@ -109,6 +117,7 @@ impl Runner for Vmm {
             events,
             traces,
             jail: jail(&report),
+            evidence: account.map(|account| account as Arc<dyn Evidence>),
         })
     }
 }
@@ -243,6 +252,8 @@ struct Vm {
     process: Arc<Process>,
     /// None when the process is gone.
     bed: Mutex<Option<Bed>>,
+    /// What its run can be proven by, if it can be repeated.
+    account: Option<Arc<Account>>,
     /// Cancelled when there is no process any more.
     gone: CancellationToken,
     /// Who waits for the usage: the next answer is for all of them.
@@ -345,10 +356,11 @@ impl Drop for Brought<'_> {
 async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     let mut usage = link::Usage::default();
     let mut lied = false;
+    let mut ended = None;
     let outcome = loop {
         let event = match vm.receive().await {
             Ok(Message::Started) => Event::Started {
-                determinism: Determinism::D0,
+                determinism: vm.account.as_ref().map_or(Determinism::D0, |it| it.level()),
             },
             Ok(Message::Open(open)) => Event::Open {
                 stream: StreamId(open.stream),
@@ -391,7 +403,11 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
                 }
                 continue;
             }
-            Ok(Message::Ended(outcome)) => break end_of(&outcome),
+            Ok(Message::Ended(outcome)) => {
+                let end = end_of(&outcome);
+                ended = Some(outcome);
+                break end;
+            }
             Ok(Message::Ready(_) | Message::Unfit(_)) => {
                 vm.process.kill();
                 break lost("it speaks of its jail after its start");
@@ -412,6 +428,9 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     // Before anybody is told: nothing of it is left on the host then.
     let bed = vm.bed.lock().take();
     nursery::gone(Arc::clone(&vm.process), bed).await;
+    if let Some(account) = &vm.account {
+        account.close(ended.as_deref()).await;
+    }
     vm.gone.cancel();
     let usage = used(usage);
     // As above.
@@ -540,6 +559,7 @@ mod tests {
             node,
             process: Arc::new(Process::of_child(&child).unwrap()),
             bed: Mutex::new(None),
+            account: None,
             gone: CancellationToken::new(),
             questions: Mutex::default(),
             brought: Mutex::default(),

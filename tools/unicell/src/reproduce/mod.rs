@@ -6,6 +6,7 @@ mod verify;
 
 use clap::{Args, ValueEnum};
 use std::time::Duration;
+use unicell_gateway_api::instance::Determinism;
 use unicell_vmm::probe::probe;
 use unicell_vmm::reproducible::{Level, Spin};
 
@@ -13,7 +14,7 @@ use crate::cli::duration;
 use crate::doctor;
 use crate::failure::{Failure, Result};
 pub(crate) use configuration::Configuration;
-pub(crate) use receipt::Wish;
+pub(crate) use receipt::{Begun, Wish, check_nonce, digest, transcript_path};
 pub(crate) use verify::{ReplayArguments, VerifyArguments, replay, verify};
 
 /// How reproducible a run is to be.
@@ -33,14 +34,25 @@ pub(crate) struct LevelArguments {
     when_spinning: WhenSpinning,
 }
 
+/// A level, as it is written on the command line.
 #[derive(Clone, Copy, ValueEnum)]
-enum LevelName {
+pub(crate) enum LevelName {
     #[value(name = "D0")]
     D0,
     #[value(name = "D1")]
     D1,
     #[value(name = "D2")]
     D2,
+}
+
+impl From<LevelName> for Determinism {
+    fn from(name: LevelName) -> Self {
+        match name {
+            LevelName::D0 => Self::D0,
+            LevelName::D1 => Self::D1,
+            LevelName::D2 => Self::D2,
+        }
+    }
 }
 
 /// What becomes of a program that spins.
@@ -98,13 +110,19 @@ impl LevelArguments {
     }
 }
 
-fn d2(host: &Host) -> Result<Level> {
-    if host.leaks.is_empty() {
-        return Ok(Level::D2);
+impl Host {
+    /// Why it cannot give D2, if it cannot.
+    pub(crate) fn lacks_d2(&self) -> Option<String> {
+        (!self.leaks.is_empty()).then(|| {
+            let leaks = self.leaks.join(", ");
+            format!("this host cannot give D2: {leaks} would show it")
+        })
     }
-    let leaks = host.leaks.join(", ");
-    Err(
-        Failure::failed(format!("this host cannot give D2: {leaks} would show it"))
-            .hint("D1 can be had: `--level D1`"),
-    )
+}
+
+fn d2(host: &Host) -> Result<Level> {
+    match host.lacks_d2() {
+        None => Ok(Level::D2),
+        Some(why) => Err(Failure::failed(why).hint("D1 can be had: `--level D1`")),
+    }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Receipting {
 }
 
 /// Where a receipt's transcript lies.
-fn transcript_path(receipt: &Path) -> PathBuf {
+pub(crate) fn transcript_path(receipt: &Path) -> PathBuf {
     let mut name = receipt.as_os_str().to_owned();
     name.push(".transcript");
     name.into()
@@ -57,21 +57,23 @@ fn unwritable(path: &Path) -> impl FnOnce(io::Error) -> Failure {
     move |error| Failure::failed(format!("{path} cannot be written: {error}"))
 }
 
+/// Refuses a nonce that no receipt can hold, with a sentence.
+pub(crate) fn check_nonce(nonce: Option<&str>) -> Result<(), String> {
+    match nonce {
+        Some(nonce) if nonce.len() > NONCE_MAX => {
+            Err(format!("a nonce has at most {NONCE_MAX} bytes"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Wish {
     /// Whatever could fail for want of a key or of KVM fails here, before anything runs.
     pub(crate) fn begin(&self, overrides: &Overrides) -> Result<Option<Receipting>> {
         let Some(path) = &self.receipt else {
             return Ok(None);
         };
-        if self
-            .nonce
-            .as_ref()
-            .is_some_and(|nonce| nonce.len() > NONCE_MAX)
-        {
-            return Err(Failure::failed(format!(
-                "a nonce has at most {NONCE_MAX} bytes"
-            )));
-        }
+        check_nonce(self.nonce.as_deref()).map_err(Failure::failed)?;
         Ok(Some(Receipting {
             path: path.clone(),
             nonce: self.nonce.clone(),
@@ -111,32 +113,23 @@ impl Receipting {
 
     /// Writes the receipt, if the run deserves one.
     pub(crate) fn finish(self, package: &Package, memory: u64, outcome: &Outcome) -> Result<()> {
-        let (Some(recorded), Some(end)) = (&outcome.recorded, end(outcome)) else {
-            return Err(Failure::failed(
-                "no receipt is given: the run did not end by itself, and another could end elsewhere",
-            ));
-        };
-        if let Some(why) = &recorded.failure {
-            return Err(Failure::failed(format!("no receipt is given: {why}")));
-        }
         let path = transcript_path(&self.path);
         let transcript = match self.transcript {
             Some(mut file) => hash_file(&mut file),
             None => Err(io::Error::other("nothing was written")),
         };
-        let claim = Claim {
-            version: VERSION,
+        let begun = Begun {
             service: Digest(*package.id().as_bytes()),
             configuration: self.configuration,
-            transcript: transcript.map_err(unwritable(&path))?,
-            output: output(recorded),
-            end,
-            level: outcome.level.name().to_owned(),
             cpu_class: self.host.cpu_class,
-            kernel: Digest(recorded.kernel),
-            vmm: instance::process_digest(),
-            limits: Limits { memory },
+            memory,
+        };
+        let claim = begun
+            .claim(outcome, transcript.map_err(unwritable(&path))?)
+            .map_err(|why| Failure::failed(format!("no receipt is given: {why}")))?;
+        let claim = Claim {
             nonce: self.nonce,
+            ..claim
         };
         let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
         let hints = Hints {
@@ -149,6 +142,46 @@ impl Receipting {
         let receipt = Receipt::sign(claim, &self.identity, hints).map_err(Failure::internal)?;
         let text = receipt.to_json().map_err(Failure::internal)?;
         fs::write(&self.path, text).map_err(unwritable(&self.path))
+    }
+}
+
+/// What is known of a run when it begins that its receipt will say.
+#[derive(Clone)]
+pub(crate) struct Begun {
+    pub(crate) service: Digest,
+    pub(crate) configuration: Digest,
+    pub(crate) cpu_class: String,
+    pub(crate) memory: u64,
+}
+
+impl Begun {
+    /// What can be claimed of the run now that it has ended and this is its transcript; or why
+    /// nothing can be, as a sentence.
+    pub(crate) fn claim(self, outcome: &Outcome, transcript: Digest) -> Result<Claim, String> {
+        let (Some(recorded), Some(end)) = (&outcome.recorded, end(outcome)) else {
+            return Err(
+                "the run did not end by itself, and another could end elsewhere".to_owned(),
+            );
+        };
+        if let Some(why) = &recorded.failure {
+            return Err(why.clone());
+        }
+        Ok(Claim {
+            version: VERSION,
+            service: self.service,
+            configuration: self.configuration,
+            transcript,
+            output: output(recorded),
+            end,
+            level: outcome.level.name().to_owned(),
+            cpu_class: self.cpu_class,
+            kernel: Digest(recorded.kernel),
+            vmm: instance::process_digest(),
+            limits: Limits {
+                memory: self.memory,
+            },
+            nonce: None,
+        })
     }
 }
 
@@ -174,7 +207,7 @@ pub(super) fn end(outcome: &Outcome) -> Option<ReceiptEnd> {
 }
 
 /// The hash of bytes, as a receipt has it.
-pub(super) fn digest(bytes: &[u8]) -> Digest {
+pub(crate) fn digest(bytes: &[u8]) -> Digest {
     Digest(*blake3::hash(bytes).as_bytes())
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 use unicell_guest_abi::boot::flags;
 use unicell_netstack::identity::NodeId;
-use unicell_netstack::receipt::{self, Receipt};
+use unicell_netstack::receipt::{self, Digest, Receipt};
 use unicell_service::package::Package;
 use unicell_vmm::reproducible::{Level, Log, Reproduction, transcript};
 use unicell_vmm::{Outcome, monotonic_ns};
@@ -124,7 +124,7 @@ impl Past {
                 package.id()
             )));
         }
-        let seed = Configuration::seed(&service, &parsed.configuration);
+        let seed = configuration.seed(&service).map_err(Failure::internal)?;
         Ok(Self {
             transcript: copy(&bytes)?,
             receipt,
@@ -254,16 +254,33 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<ExitCode> {
     if let Some(why) = incomparable(&past, &host, Some(recorded.kernel)) {
         return not_comparable(why);
     }
+    let other = other_build(claim.vmm);
     match difference(&past.receipt, &outcome) {
         None => {
             anstream::println!(
                 "same: node {node} has run service {} as it says",
                 claim.service
             );
+            if let Some(other) = other {
+                anstream::println!("({other}, which made no difference)");
+            }
             Ok(ExitCode::SUCCESS)
         }
-        Some(how) => Err(Failure::new(Code::Different, format!("different: {how}"))),
+        Some(how) => {
+            let failure = Failure::new(Code::Different, format!("different: {how}"));
+            Err(match other {
+                Some(other) => failure.hint(format!("{other}, and one of the two may be at fault")),
+                None => failure,
+            })
+        }
     }
+}
+
+/// That the VM was run by another build than ours. No program can tell one from another, so the two
+/// are compared all the same; but whoever looks for the cause of a difference wants to know.
+fn other_build(vmm: Digest) -> Option<String> {
+    (vmm != instance::process_digest())
+        .then(|| format!("the receipt was made by another build of the VMM than this one: {vmm}"))
 }
 
 /// The first difference between a run and what a receipt says of it.

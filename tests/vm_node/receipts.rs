@@ -1,0 +1,171 @@
+//! Instances whose runs can be repeated: started at D1, proven by a receipt, and run again from it.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use unicell_tests::boxes::{tree, unicell};
+use unicell_tests::daemon::Node;
+use unicell_tests::process::{Outcome, finish};
+
+/// A box with our program that shows all by which a run could be told, and busybox.
+fn small_box(node: &Node) -> PathBuf {
+    let small = node.path().join("reproducible-box");
+    std::fs::create_dir_all(small.join("bin")).expect("it can be made");
+    for (from, name) in [
+        (tree("programs").path().join("musl/reproducible"), "program"),
+        (tree("busybox").path().join("bin/busybox"), "busybox"),
+    ] {
+        std::fs::copy(&from, small.join("bin").join(name))
+            .unwrap_or_else(|error| panic!("{}: {error}", from.display()));
+    }
+    small
+}
+
+/// A node with a key.
+fn node() -> Node {
+    let node = Node::start();
+    let key = node.path().join("state/node.key");
+    node.run(["key", "create", "--key", key.to_str().expect("it is text")]);
+    node
+}
+
+fn manifest(args: &str, rest: &str) -> String {
+    format!("entrypoint = \"/bin/program\"\nargs = [{args}]\n{rest}")
+}
+
+/// The instance of this name, as its operator sees it.
+fn seen(node: &Node, name: &str) -> Value {
+    let instances = node.instances();
+    let found = instances.iter().find(|instance| instance["name"] == name);
+    found
+        .unwrap_or_else(|| panic!("no {name} in {instances:?}"))
+        .clone()
+}
+
+/// Fetches the receipt of an instance that has ended, and verifies it with the box of this tag.
+fn verify(node: &Node, instance: &str, tag: &str) -> Outcome {
+    node.wait_for(
+        "ended",
+        seen(node, instance)["id"].as_str().expect("it has an id"),
+    );
+    let receipt = node.path().join(format!("{instance}.json"));
+    let name = receipt.to_str().expect("it is text");
+    node.run(["receipt", instance, "-o", name, "--nonce", "for me & you"]);
+    let package = node.path().join(format!("{tag}.cell"));
+    let mut command = Command::new(unicell());
+    command
+        .args(["verify", name, "--nonce", "for me & you", "--box"])
+        .arg(package);
+    finish(command, b"")
+}
+
+#[test]
+fn what_an_instance_computes_is_the_same_each_time_and_proven() {
+    let node = node();
+    node.import(&small_box(&node), &manifest("", ""), "program");
+    let said = ["one", "two"].map(|name| {
+        node.run(["start", "program", "--name", name, "--level", "D1"]);
+        node.output(name)
+    });
+    assert!(said[0].out().contains("unicell.level=D1"), "{}", said[0]);
+    assert_eq!(said[0].out(), said[1].out());
+    assert_eq!(seen(&node, "one")["determinism"], "D1");
+    let outcome = verify(&node, "one", "program");
+    assert_eq!(outcome.code, 0, "{outcome}");
+
+    node.run(["start", "program", "--name", "ordinary"]);
+    node.output("ordinary");
+    assert_eq!(seen(&node, "ordinary")["determinism"], "D0");
+    let refused = node.try_run(["receipt", "ordinary", "-o", "/dev/null"]);
+    assert_eq!(refused.code, 1, "{refused}");
+    assert!(refused.err().contains("its level is D0"), "{refused}");
+}
+
+fn get(address: SocketAddr, path: &str, late: Duration) -> String {
+    let mut stream = TcpStream::connect(address).expect("the slot is there");
+    let (first, second) = path.split_at(1);
+    write!(stream, "GET {first}").expect("it takes a request");
+    thread::sleep(late);
+    write!(stream, "{second} HTTP/1.0\r\n\r\n").expect("it takes the rest");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+#[test]
+fn requests_that_came_to_a_slot_come_again_in_its_replay() {
+    let node = node();
+    let manifest = manifest("\"8000\", \"3\"", "[[slots]]\nport = 8000\n");
+    node.import(&small_box(&node), &manifest, "server");
+    let arguments = ["start", "server", "--level", "D1", "--publish", "0:8000"];
+    let address = Node::published(&node.json(&arguments));
+    node.until_it_says("server", "listening");
+    let early = node.try_run(["receipt", "server", "-o", "/dev/null"]);
+    assert!(early.err().contains("has not ended"), "{early}");
+    let seed = fastrand::u64(..);
+    println!("pauses of seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for number in 0..3 {
+        let late = Duration::from_millis(random.u64(0..30));
+        let answer = get(address, &format!("/{number}"), late);
+        assert!(
+            answer.contains(&format!("{number}: GET /{number}")),
+            "{answer}"
+        );
+    }
+    let said = node.output("server").out();
+    assert_eq!(said.lines().count(), 4, "{said}");
+    let outcome = verify(&node, "server", "server");
+    assert_eq!(outcome.code, 0, "{outcome}");
+
+    // A byte of what one of the three asked for.
+    let path = node.path().join("server.json.transcript");
+    let mut transcript = std::fs::read(&path).expect("it was fetched");
+    let asked = transcript
+        .windows(2)
+        .position(|bytes| bytes == b"/2" || bytes == b"2 ");
+    transcript[asked.expect("the request is in it")] ^= 1;
+    std::fs::write(&path, transcript).expect("it can be written");
+    let mut command = Command::new(unicell());
+    command.arg("verify").arg(node.path().join("server.json"));
+    command.arg("--box").arg(node.path().join("server.cell"));
+    let tampered = finish(command, b"");
+    assert_eq!(tampered.code, 215, "{tampered}");
+    assert!(tampered.err().contains("transcript"), "{tampered}");
+}
+
+/// Starts the server by its alias, as repeatable as itself, and talks to it once it listens.
+const PARENT: &str = r#"
+token=$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' /__config__)
+call() { wget -q -O - --header "Unicell-Token: $token" "$@"; }
+call --header "Content-Type: application/json" \
+    --post-data '{"service":"server","determinism":"D1"}' http://gateway/v1/instances
+for path in one two; do
+    until wget -q -O - http://server:8000/$path; do :; done
+done
+"#;
+
+#[test]
+fn a_parent_its_calls_of_the_gateway_and_its_child_are_proven() {
+    let node = node();
+    let small = small_box(&node);
+    let slot = "[[slots]]\nport = 8000\n";
+    let id = node.import(&small, &manifest("\"8000\", \"2\"", slot), "server");
+    let parent = format!(
+        "entrypoint = \"/bin/busybox\"\nargs = [\"sh\", \"-c\", {PARENT:?}]\n\
+         [dependencies]\nserver = {{ id = \"{id}\" }}\n"
+    );
+    node.import(&small, &parent, "parent");
+    node.run(["start", "parent", "--name", "boss", "--level", "D1"]);
+    let said = node.output("boss");
+    assert!(said.out().contains("1: GET /two HTTP/1.1"), "{said}");
+    for (instance, tag) in [("boss", "parent"), ("server", "server")] {
+        let outcome = verify(&node, instance, tag);
+        assert_eq!(outcome.code, 0, "{instance}: {outcome}");
+    }
+}

@@ -1,0 +1,254 @@
+//! What the runs of instances can be proven by: their transcripts, and receipts of them.
+//!
+//! An instance's process writes its transcript into a pipe, for it may write to no file. What comes
+//! out of it is hashed and kept in a file without a name in the node's state, which is gone when
+//! nobody remembers the instance, or with the node. It is as long as the instance may write over its
+//! box; if it becomes longer, the run goes on, and nothing can be proven of it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe;
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+use unicell_gateway_api::id::ServiceId;
+use unicell_gateway_api::instance::Determinism;
+use unicell_gateway_api::run::{Evidence, RunError};
+use unicell_gateway_api::{Code, Problem};
+use unicell_netstack::identity::KeyFile;
+use unicell_netstack::receipt::{Claim, Digest, Hints, Receipt};
+use unicell_vmm::Outcome;
+use unicell_vmm::link::Start;
+use unicell_vmm::reproducible::{Level, Log, Reproduction, Spin, transcript};
+
+use crate::reproduce::{Begun, Configuration, Host, check_nonce, digest};
+
+/// Bytes that are read of a transcript at once.
+const CHUNK: usize = 64 << 10;
+
+/// Where the evidence of a node's runs is kept, and what signs it.
+pub(super) struct Archive {
+    state: PathBuf,
+    key: KeyFile,
+    /// What this host can give: found out when it is first needed.
+    host: OnceCell<Host>,
+}
+
+impl Archive {
+    /// In the state of a node, where its key is too.
+    pub(super) fn new(state: &Path) -> Self {
+        Self {
+            state: state.to_owned(),
+            key: KeyFile::new(state.join("node.key")),
+            host: OnceCell::new(),
+        }
+    }
+
+    /// Has an instance started so that its run can be repeated, and opens an account of it, for
+    /// which there is so much room in bytes.
+    pub(super) async fn open(
+        &self,
+        determinism: Determinism,
+        service: ServiceId,
+        room: u64,
+        start: &mut Start,
+    ) -> Result<Arc<Account>, RunError> {
+        let host = self.host().await?;
+        let level = match determinism {
+            Determinism::D0 => Level::D0,
+            Determinism::D1 => Level::D1,
+            Determinism::D2 => match host.lacks_d2() {
+                None => Level::D2,
+                Some(why) => return Err(RunError::Refused(why)),
+            },
+        };
+        let service = service.bytes();
+        let init = std::mem::take(&mut start.init);
+        let spin = Spin::default();
+        let configuration = Configuration::new((level, spin), start.ram, None, init);
+        let encoded = configuration.encode().map_err(io::Error::other)?;
+        let (file, log, writing) = self.transcribe(&encoded, room)?;
+        start.seed = Some(configuration.seed(service).map_err(io::Error::other)?);
+        start.init = configuration.init;
+        start.reproduction = Reproduction { level, spin, log };
+        let begun = Begun {
+            service: Digest(*service),
+            configuration: digest(&encoded),
+            cpu_class: host.cpu_class.clone(),
+            memory: start.ram,
+        };
+        Ok(Arc::new(Account {
+            determinism,
+            key: self.key.clone(),
+            file,
+            writing: Mutex::new(Some((begun, writing))),
+            claim: Mutex::new(Err("its account is not closed".to_owned())),
+        }))
+    }
+
+    async fn host(&self) -> Result<&Host, RunError> {
+        let probe = || async {
+            let host = tokio::task::spawn_blocking(|| {
+                Host::probe().map_err(|failure| failure.what().to_owned())
+            });
+            let host = host.await.map_err(|error| error.to_string());
+            host.flatten().map_err(io::Error::other)
+        };
+        Ok(self.host.get_or_try_init(probe).await?)
+    }
+
+    /// Begins a transcript, and has the rest of it written as it comes.
+    fn transcribe(
+        &self,
+        configuration: &[u8],
+        room: u64,
+    ) -> io::Result<(File, Option<Log>, JoinHandle<Result<Digest, String>>)> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&self.state, flags, Mode::RUSR | Mode::WUSR)?;
+        let file = File::from(file);
+        let mut first = Vec::new();
+        transcript::begin(configuration, &mut first)?;
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        let pipe = pipe::Receiver::from_owned_fd(ours)?;
+        let to = tokio::fs::File::from_std(file.try_clone()?);
+        let writing = tokio::spawn(write(first, pipe, to, room));
+        Ok((file, Some(Log::Record(theirs)), writing))
+    }
+}
+
+/// Writes down what was there first and what comes. Returns its hash, or why it is not whole.
+async fn write(
+    first: Vec<u8>,
+    mut pipe: pipe::Receiver,
+    mut file: tokio::fs::File,
+    room: u64,
+) -> Result<Digest, String> {
+    let mut kept = Kept::default();
+    kept.take(&first, room, &mut file).await;
+    let mut part = vec![0; CHUNK];
+    loop {
+        // To the end, whether or not it is kept: the instance waits for whoever reads.
+        match pipe.read(&mut part).await {
+            Ok(0) => break,
+            Ok(count) => kept.take(&part[..count], room, &mut file).await,
+            Err(error) => {
+                kept.fails(format!("its transcript was lost: {error}"));
+                break;
+            }
+        }
+    }
+    if let Err(error) = file.flush().await {
+        kept.fails(format!("its transcript cannot be written: {error}"));
+    }
+    match kept.failure {
+        None => Ok(Digest(*kept.hasher.finalize().as_bytes())),
+        Some(failure) => {
+            // What is not whole is of no use; it is gone with its file in any case.
+            let _ = file.set_len(0).await;
+            Err(failure)
+        }
+    }
+}
+
+/// What was kept of a transcript.
+#[derive(Default)]
+struct Kept {
+    hasher: blake3::Hasher,
+    failure: Option<String>,
+}
+
+impl Kept {
+    async fn take(&mut self, bytes: &[u8], room: u64, file: &mut tokio::fs::File) {
+        if self.failure.is_some() {
+            return;
+        }
+        self.hasher.update(bytes);
+        if self.hasher.count() > room {
+            self.fails(format!(
+                "its transcript became longer than the {room} bytes that it may write"
+            ));
+        } else if let Err(error) = file.write_all(bytes).await {
+            self.fails(format!("its transcript cannot be written: {error}"));
+        }
+    }
+
+    fn fails(&mut self, why: String) {
+        self.failure.get_or_insert(why);
+    }
+}
+
+/// The account of one run.
+pub(super) struct Account {
+    determinism: Determinism,
+    key: KeyFile,
+    file: File,
+    /// Until it is closed.
+    writing: Mutex<Option<(Begun, JoinHandle<Result<Digest, String>>)>>,
+    /// What can be claimed, or why nothing can be.
+    claim: Mutex<Result<Claim, String>>,
+}
+
+impl Account {
+    /// The level that the run was begun with. It holds to the end, or the instance is ended.
+    pub(super) fn level(&self) -> Determinism {
+        self.determinism
+    }
+
+    /// The run has ended so, if it is known how, and nothing of its process is left.
+    pub(super) async fn close(&self, outcome: Option<&Outcome>) {
+        let Some((begun, writing)) = self.writing.lock().take() else {
+            return;
+        };
+        let transcript = writing.await.map_err(|error| error.to_string()).flatten();
+        let claim = match (outcome, transcript) {
+            (Some(outcome), Ok(transcript)) => begun.claim(outcome, transcript),
+            (_, Err(why)) => Err(why),
+            (None, _) => Err("its process was lost".to_owned()),
+        };
+        *self.claim.lock() = claim;
+    }
+
+    fn claim(&self) -> Result<Claim, Problem> {
+        self.claim
+            .lock()
+            .clone()
+            .map_err(|why| Problem::new(Code::Conflict, format!("no receipt is given: {why}")))
+    }
+}
+
+impl Evidence for Account {
+    fn receipt(&self, nonce: Option<String>) -> Result<String, Problem> {
+        let refused = |why: String| Problem::new(Code::BadRequest, why);
+        check_nonce(nonce.as_deref()).map_err(refused)?;
+        let claim = Claim {
+            nonce,
+            ..self.claim()?
+        };
+        let unsigned = |why: String| Problem::new(Code::Conflict, why);
+        let key = self.key.load().map_err(|error| {
+            unsigned(format!(
+                "the node cannot sign: {error} (`unicell key create` makes a key)"
+            ))
+        })?;
+        let receipt = Receipt::sign(claim, &key, Hints::default());
+        let text = receipt.and_then(|receipt| receipt.to_json());
+        text.map_err(|error| unsigned(error.to_string()))
+    }
+
+    fn transcript(&self) -> Result<File, Problem> {
+        self.claim()?;
+        // Each reader has a place in it of its own.
+        let path = format!(
+            "/proc/self/fd/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&self.file)
+        );
+        File::open(path).map_err(|error| Problem::new(Code::Internal, error))
+    }
+}
