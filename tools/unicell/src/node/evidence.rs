@@ -8,11 +8,11 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
-use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::OnceCell;
@@ -28,6 +28,9 @@ use unicell_vmm::link::Start;
 use unicell_vmm::reproducible::{Level, Log, Reproduction, Spin, transcript};
 
 use crate::reproduce::{Begun, Configuration, Host, check_nonce, digest};
+
+/// A transcript that is being written, which comes to its hash, or why it is not whole.
+type Writing = JoinHandle<Result<Digest, String>>;
 
 /// Bytes that are read of a transcript at once.
 const CHUNK: usize = 64 << 10;
@@ -87,7 +90,7 @@ impl Archive {
             determinism,
             key: self.key.clone(),
             file,
-            writing: Mutex::new(Some((begun, writing))),
+            open: Mutex::new(Some((begun, writing))),
             claim: Mutex::new(Err("its account is not closed".to_owned())),
         }))
     }
@@ -108,7 +111,7 @@ impl Archive {
         &self,
         configuration: &[u8],
         room: u64,
-    ) -> io::Result<(File, Option<Log>, JoinHandle<Result<Digest, String>>)> {
+    ) -> io::Result<(File, Option<Log>, Writing)> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let file = rustix::fs::open(&self.state, flags, Mode::RUSR | Mode::WUSR)?;
         let file = File::from(file);
@@ -190,7 +193,7 @@ pub(super) struct Account {
     key: KeyFile,
     file: File,
     /// Until it is closed.
-    writing: Mutex<Option<(Begun, JoinHandle<Result<Digest, String>>)>>,
+    open: Mutex<Option<(Begun, Writing)>>,
     /// What can be claimed, or why nothing can be.
     claim: Mutex<Result<Claim, String>>,
 }
@@ -203,7 +206,7 @@ impl Account {
 
     /// The run has ended so, if it is known how, and nothing of its process is left.
     pub(super) async fn close(&self, outcome: Option<&Outcome>) {
-        let Some((begun, writing)) = self.writing.lock().take() else {
+        let Some((begun, writing)) = self.open.lock().take() else {
             return;
         };
         let transcript = writing.await.map_err(|error| error.to_string()).flatten();
