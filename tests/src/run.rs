@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::boxes::{Tree, unicell};
@@ -19,6 +19,7 @@ pub struct Run {
     workdir: String,
     input: Vec<u8>,
     options: Vec<OsString>,
+    package: Option<PathBuf>,
 }
 
 impl Run {
@@ -36,7 +37,15 @@ impl Run {
             workdir: "/".into(),
             input: Vec::new(),
             options: Vec::new(),
+            package: None,
         }
+    }
+
+    /// Sets the package that the guest runs, in place of one made of the tree.
+    #[must_use]
+    pub fn package(mut self, package: &Path) -> Run {
+        self.package = Some(package.into());
+        self
     }
 
     /// Adds one argument.
@@ -110,9 +119,10 @@ impl Run {
     /// The `unicell run` command of [`Run::guest`], not yet started.
     pub fn command(&self) -> Command {
         let mut command = Command::new(unicell());
+        let package = self.package.clone();
         command
             .arg("run")
-            .arg(self.tree.package())
+            .arg(package.unwrap_or_else(|| self.tree.package()))
             .args(&self.options);
         command.args(["--entrypoint", &self.program, "--workdir", &self.workdir]);
         for (key, value) in &self.environment {

@@ -7,6 +7,7 @@
 mod attacks;
 mod children;
 mod examples;
+mod images;
 mod killed;
 mod life;
 mod names;

@@ -72,6 +72,11 @@ impl Files {
         Ok(package)
     }
 
+    /// A place for what is measured with.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.packages.join(name)
+    }
+
     /// The command that runs a program of a package.
     pub(crate) fn run(&self, package: &Path, program: &str) -> Command {
         let mut command = Command::new(&self.unicell);

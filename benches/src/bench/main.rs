@@ -18,6 +18,7 @@ mod launch;
 mod machine;
 mod make;
 mod operations;
+mod pack;
 mod sample;
 mod servers;
 mod streams;
@@ -81,6 +82,7 @@ fn measure(arguments: &Arguments) -> Result<(), Failure> {
         attacks::groups(&files),
         work::groups(&files)?,
         make::groups(&files)?,
+        pack::groups(&files),
     ];
     let groups: Vec<Group> = groups.into_iter().flatten().filter(wanted).collect();
     println!("{}", machine::describe());
