@@ -34,6 +34,7 @@
 mod clock;
 pub mod config;
 mod events;
+pub mod fuzz;
 pub mod http;
 mod logs;
 mod meter;

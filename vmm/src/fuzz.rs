@@ -1,5 +1,5 @@
 //! What a fuzzer, or a test with a seed, drives: each function takes any bytes, and must neither
-//! panic nor hold more than they explain. `tests/fuzz.rs` and `fuzz/` call them.
+//! panic nor hold more than they explain. The fuzzing of the workspace (`tests/fuzz`) calls them.
 #![allow(
     clippy::expect_used,
     reason = "what the host refuses is no finding, and is to be seen"
