@@ -5,6 +5,7 @@ use std::time::Duration;
 use unicell_gateway_api::instance::Limits;
 use unicell_gateway_api::network::NetworkPolicy;
 
+use crate::starts::{Rate, StartBounds};
 use crate::tree::Bounds;
 
 /// What the operator sets.
@@ -12,6 +13,8 @@ use crate::tree::Bounds;
 pub struct Config {
     /// Bounds of the tree of instances.
     pub bounds: Bounds,
+    /// How often instances are started.
+    pub starts: StartBounds,
     /// Bounds of each instance's use of the node.
     pub instance: InstanceBounds,
     /// Bounds of the API.
@@ -82,11 +85,28 @@ impl Config {
                 depth: 16,
                 remembered: 256,
             },
+            starts: StartBounds::default(),
             instance: InstanceBounds::default(),
             api: ApiBounds::default(),
             networks: Vec::new(),
             architecture: "x86-64-v1".to_owned(),
             clients_publish: false,
+        }
+    }
+}
+
+impl Default for StartBounds {
+    fn default() -> Self {
+        Self {
+            client: Rate {
+                burst: 64,
+                each: Duration::from_secs(1) / 32,
+            },
+            instance: Rate {
+                burst: 8,
+                each: Duration::from_secs(1) / 4,
+            },
+            patience: Duration::from_secs(1),
         }
     }
 }

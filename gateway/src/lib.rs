@@ -5,6 +5,7 @@
 //!
 //! - [`node`](mod@node): the [`Gateway`], which joins all of this and has a
 //!   method for each verb;
+//! - [`starts`]: how often they may start something;
 //! - [`tree`]: owners, children, resources; the order in which things end;
 //! - [`token`]: what callers show;
 //! - [`net`]: which members of which networks an instance reaches;
@@ -43,6 +44,7 @@ pub mod net;
 pub mod node;
 pub mod record;
 mod relay;
+pub mod starts;
 mod streams;
 pub mod token;
 pub mod tree;

@@ -266,6 +266,62 @@ async fn a_token_for_one_holder_is_none_for_another() {
 }
 
 #[tokio::test]
+async fn a_guests_own_token_is_worth_nothing_elsewhere() {
+    let (node, _) = node().await;
+    let (one, guest) = node.start("hello").await;
+    let (two, _) = node.start("hello").await;
+    let token = guest.configuration().token;
+    let further = NarrowToken {
+        token: Some(token.clone()),
+        caveats: vec![Caveat::Holder {
+            id: two.id,
+            incarnation: two.incarnation,
+        }],
+    };
+    let further = node.gateway.narrow_token(&Caller::operator(), further);
+    let further = further.unwrap().token;
+    assert_eq!(code(&node, Door::Guest(one.id), &token).await, None);
+    for through in [Door::Guest(two.id), Door::Client, Door::Operator] {
+        for token in [&token, &further] {
+            let refused = code(&node, through, token).await;
+            assert_eq!(refused, Some(Code::Forbidden), "{through:?}");
+        }
+    }
+    let told = told(&node).await;
+    assert_eq!(told.len(), 6);
+    let whose = Some(Owner::Instance(one.id));
+    assert!(told.iter().all(|(_, of, _)| *of == whose), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_childs_token_can_be_passed_on_and_is_revoked_with_its_parents() {
+    let (node, _) = node().await;
+    let (parent, guest) = node.start("hello").await;
+    let (other, _) = node.start("hello").await;
+    let (child, _) = node
+        .start_as(&node.caller(&guest), &service(1, &[80], &[]).id.to_string())
+        .await;
+    let path = format!("/v1/instances/{}", child.id);
+    let look = || (Method::GET, path.as_str());
+    for through in [Door::Guest(parent.id), Door::Guest(other.id), Door::Client] {
+        let answer = call(&node, through, &child.token, look(), "").await;
+        assert_eq!(answer, Ok(()), "{through:?}");
+        // For that child, and nothing else.
+        let start = json!({ "service": "hello" }).to_string();
+        let post = (Method::POST, "/v1/instances");
+        let refused = call(&node, through, &child.token, post, &start).await;
+        assert_eq!(refused.unwrap_err().code, Code::Forbidden, "{through:?}");
+    }
+    let revoke = RevokeToken {
+        token: guest.configuration().token,
+    };
+    let operator = Caller::operator();
+    node.gateway.revoke_token(&operator, revoke).await.unwrap();
+    let refused = call(&node, Door::Client, &child.token, look(), "").await;
+    assert_eq!(refused.unwrap_err().code, Code::TokenInvalid);
+}
+
+#[tokio::test]
 async fn refusals_are_told_within_a_bound() {
     let (node, _) = node().await;
     let (_, guest) = node.start("hello").await;

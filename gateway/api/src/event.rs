@@ -83,8 +83,8 @@ pub enum What {
         /// were too many.
         left_out: u64,
     },
-    /// A call of the API was refused: for what was shown, or since the caller may not. About the
-    /// instance whose guest made it, if it came from one.
+    /// A call of the API was refused: for what was shown, or since the caller may not, or not so
+    /// often. About the instance whose guest made it, if it came from one.
     CallRefused {
         /// The door that it came to: `operator`, `client` or `guest`.
         door: String,

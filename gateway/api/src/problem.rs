@@ -1,6 +1,7 @@
 //! Every error of the API: a problem document (RFC 9457) with a stable code.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,8 @@ pub enum Code {
     TimedOut,
     /// The caller has as many instances, streams or requests as it may have.
     LimitReached,
+    /// The caller does this too often. `retry_after_ms` says when it may again.
+    TooOften,
     /// Memory, CPU or disk that was asked for is not free, or not the caller's to give.
     NoResources,
     /// The service cannot run here: architecture, expected gateway, or encoding. The detail has both lists.
@@ -62,7 +65,7 @@ impl Code {
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Unsupported => 422,
-            Self::LimitReached => 429,
+            Self::LimitReached | Self::TooOften => 429,
             Self::NoResources | Self::ShuttingDown => 503,
             Self::StartFailed => 502,
             Self::Internal => 500,
@@ -83,6 +86,7 @@ impl Code {
             Self::TooLarge => "the body is too large",
             Self::TimedOut => "the time is over",
             Self::LimitReached => "a limit is reached",
+            Self::TooOften => "too often",
             Self::NoResources => "not enough resources",
             Self::Unsupported => "not supported here",
             Self::BadService => "not a sound service",
@@ -109,6 +113,9 @@ pub struct Problem {
     pub status: u16,
     /// One sentence that names what was wrong, and where.
     pub detail: String,
+    /// After how many milliseconds there is a point in asking again, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Problem {
@@ -121,6 +128,18 @@ impl Problem {
             title: code.title().to_owned(),
             status: code.status(),
             detail: detail.to_string(),
+            retry_after_ms: None,
+        }
+    }
+
+    /// This, saying after how long there is a point in asking again.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        // Rounded up: a little early is too early.
+        let ms = after.as_nanos().div_ceil(1_000_000).try_into();
+        Self {
+            retry_after_ms: Some(ms.unwrap_or(u64::MAX)),
+            ..self
         }
     }
 }

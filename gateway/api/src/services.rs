@@ -7,13 +7,13 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use crate::id::ServiceId;
-use crate::instance::Limits;
+use crate::instance::{Limits, Owner};
 use crate::network::Descriptor;
 use crate::problem::Problem;
 use crate::run::Program;
 use crate::service::{Collected, Dependency, Imported, Service, Slot};
 
-/// The box of a service as a file image, shared by all instances.
+/// The box of a service as a file image.
 #[derive(Clone, Debug)]
 pub struct BoxImage {
     /// The file it is in. It does not change any more.
@@ -31,8 +31,6 @@ pub struct Plan {
     pub id: ServiceId,
     /// What is run.
     pub program: Program,
-    /// Its box.
-    pub image: BoxImage,
     /// What it needs at the start.
     pub at_init: Limits,
     /// The most that it may be given.
@@ -85,6 +83,11 @@ pub trait Services: Send + Sync + 'static {
 
     /// What is needed to run it.
     fn plan(&self, id: ServiceId) -> Result<Plan, Problem>;
+
+    /// Its box, for an instance of `tenant`: the client, or the operator, from
+    /// whom all above the instance comes. Who sees the same file sees which
+    /// of its pages others have touched.
+    fn image(&self, id: ServiceId, tenant: &Owner) -> Result<BoxImage, Problem>;
 
     /// All that are there. The number of running instances is not filled in.
     fn list(&self) -> Result<Vec<Service>, Problem>;

@@ -1,7 +1,7 @@
 //! Errors as answers.
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use unicell_gateway_api::problem::MEDIA_TYPE;
@@ -32,12 +32,17 @@ impl IntoResponse for Failure {
         // Codes have statuses that exist.
         let status =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_ms = self.0.retry_after_ms;
         let refused = Refused(self.0.code, self.0.detail.clone());
         let mut response = (status, Json(self.0)).into_response();
         response.extensions_mut().insert(refused);
         response
             .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if let Some(after) = retry_after_ms {
+            let seconds = HeaderValue::from(after.div_ceil(1000));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
         response
     }
 }

@@ -203,7 +203,7 @@ impl Gateway {
         reason: &str,
     ) {
         let for_the_caller = match code {
-            Code::Unauthenticated | Code::TokenInvalid | Code::Forbidden => true,
+            Code::Unauthenticated | Code::TokenInvalid | Code::Forbidden | Code::TooOften => true,
             // What is not the caller's does not exist for it, and the operator has all.
             Code::NotFound => door != Door::Operator,
             _ => false,

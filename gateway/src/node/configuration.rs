@@ -14,7 +14,7 @@ use unicell_service::spec;
 
 use super::{Gateway, Live, Result, internal};
 use crate::net;
-use crate::token::Principal;
+use crate::token::{Chain, Principal};
 
 /// Microseconds of a period of CPU time, as the specification counts it.
 const PERIOD_US: u64 = 100_000;
@@ -23,7 +23,11 @@ impl Gateway {
     /// What an instance is told.
     pub(super) fn configuration(&self, live: &Live, request: &Start) -> Result<Configuration> {
         let principal = Principal::Instance(live.id, live.incarnation);
-        let token = self.0.key.mint(principal).map_err(internal)?.token();
+        let holder = principal.holder();
+        let token = self.0.key.mint(principal).map_err(internal)?;
+        // In the hands of others it is worth nothing.
+        let token = holder.into_iter().try_fold(token, Chain::narrow);
+        let token = token.map_err(internal)?.token();
         let state = self.0.state.lock();
         let resources = state.tree.get(live.id).map(|entry| entry.limits);
         Ok(Configuration {

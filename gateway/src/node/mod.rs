@@ -46,6 +46,7 @@ use crate::logs::Log;
 use crate::meter::Meter;
 use crate::net::{self, Party, View};
 use crate::record::{LastLife, Record, Remnant};
+use crate::starts::Starts;
 use crate::streams::Streams;
 use crate::token::{Principal, RevocationName, RootKey};
 use crate::tree::Tree;
@@ -86,6 +87,7 @@ struct State {
     /// Tokens that were revoked in this life, by whom they spoke for (not the operator).
     revocations: BTreeMap<Principal, Vec<RevocationName>>,
     started: u32,
+    starts: Starts,
     closing: bool,
 }
 
@@ -160,6 +162,7 @@ impl Gateway {
             revoked: last.revoked,
             revocations: BTreeMap::new(),
             started: 0,
+            starts: Starts::new(config.starts),
             closing: false,
         };
         let events = Events::new(config.api.events, config.instance.events, config.api.lag);

@@ -10,8 +10,8 @@ use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
 use unicell_gateway_api::instance::{Outcome, Start, Started, State as Life, Usage};
 use unicell_gateway_api::log::Source;
-use unicell_gateway_api::run::{Launch, Output, RunError, Running, Traces};
-use unicell_gateway_api::services::Plan;
+use unicell_gateway_api::run::{Launch, Output, Program, RunError, Running, Traces};
+use unicell_gateway_api::services::{BoxImage, Plan};
 use unicell_gateway_api::token::{Token, Verb};
 use unicell_gateway_api::{Code, Problem};
 
@@ -38,15 +38,33 @@ impl Gateway {
         if !request.publish.is_empty() {
             self.permit_publish(caller)?;
         }
+        tokio::time::sleep(self.turn(caller)?).await;
         let (service, called) = self.service_to_start(caller, &request.service).await?;
-        let plan = self
-            .blocking(move |services| services.plan(service))
+        let tenant = self.0.state.lock().tree.tenant(&caller.owner()).clone();
+        let (plan, image) = self
+            .blocking(move |services| {
+                Ok((services.plan(service)?, services.image(service, &tenant)?))
+            })
             .await?;
         let draft = Draft::new(&request, &plan, self.config(), &called)?;
         let (gateway, caller) = (self.clone(), caller.clone());
-        let launched =
-            tokio::spawn(async move { gateway.launch(&caller, request, plan, draft).await });
+        let launched = tokio::spawn(async move {
+            let launched = gateway.launch(&caller, request, plan, image, draft);
+            launched.await
+        });
         launched.await.unwrap_or_else(|error| Err(internal(error)))
+    }
+
+    /// How long a start has to wait, so that its caller does not start too often.
+    fn turn(&self, caller: &Caller) -> Result<Duration> {
+        let owner = caller.owner();
+        let mut state = self.0.state.lock();
+        let State { tree, starts, .. } = &mut *state;
+        let turn = starts.draw(tree.payers(&owner), Instant::now());
+        turn.map_err(|after| {
+            let detail = "you start more instances a second than you may";
+            Problem::new(Code::TooOften, detail).retry_after(after)
+        })
     }
 
     fn permit_publish(&self, caller: &Caller) -> Result<()> {
@@ -113,6 +131,7 @@ impl Gateway {
         caller: &Caller,
         request: Start,
         plan: Plan,
+        image: BoxImage,
         draft: Draft,
     ) -> Result<Started> {
         let published = publish::bind(&request.publish).await?;
@@ -128,7 +147,8 @@ impl Gateway {
         };
         let id = live.id;
         let noted = self.note(&live, Traces::default());
-        let launch = match self.launch_of(&live, &request, plan, draft.program, hostname) {
+        let launch = self.launch_of(&live, &request, &plan, image, draft.program, hostname);
+        let launch = match launch {
             Ok(launch) => launch,
             Err(problem) => {
                 self.gone(id, failed(&problem), Usage::default()).await;
@@ -262,8 +282,9 @@ impl Gateway {
         &self,
         live: &Arc<Live>,
         request: &Start,
-        plan: Plan,
-        program: unicell_gateway_api::run::Program,
+        plan: &Plan,
+        image: BoxImage,
+        program: Program,
         hostname: String,
     ) -> Result<Launch> {
         let output = Output {
@@ -274,12 +295,12 @@ impl Gateway {
         let has_parent = live.parent().is_some();
         let configuration = self.configuration(live, request)?;
         let mut files = names::files(&hostname, has_parent);
-        files.extend(self.configuration_files(live.id, &plan, &configuration)?);
+        files.extend(self.configuration_files(live.id, plan, &configuration)?);
         Ok(Launch {
             id: live.id,
             hostname,
             service: live.service,
-            image: plan.image,
+            image,
             program,
             files,
             limits: configuration.resources,
@@ -370,8 +391,8 @@ impl Gateway {
     ) -> Result<Token> {
         use unicell_gateway_api::token::Caveat;
         let chain = match &caller.chain {
-            // Not wider than what the caller has shown.
-            Some(chain) => chain.clone(),
+            // Not wider than what the caller has shown, but to be passed on.
+            Some(chain) => self.0.key.release(chain),
             None => self
                 .0
                 .key

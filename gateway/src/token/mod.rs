@@ -17,6 +17,11 @@
 //! no byte can be changed; every token has exactly one spelling; a caveat that
 //! is not known refuses all. Revoking a token revokes what was narrowed from
 //! it, and nothing else.
+//!
+//! The token that an instance is given is *held*: its first caveat says that
+//! the instance itself is the holder, so that it is worth nothing to whoever
+//! steals it. The node alone can take that caveat away, for what the instance
+//! is to pass on ([`RootKey::release`]); revoking does not tell the two apart.
 
 mod authority;
 mod codec;
@@ -100,7 +105,7 @@ impl RootKey {
     pub fn mint(&self, principal: Principal) -> Result<Chain, getrandom::Error> {
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)?;
-        let signature = self.head(&nonce, &principal);
+        let signature = self.links(&nonce, &principal, [])[0];
         Ok(Chain {
             nonce,
             principal,
@@ -109,29 +114,56 @@ impl RootKey {
         })
     }
 
-    fn head(&self, nonce: &[u8; 16], principal: &Principal) -> blake3::Hash {
-        link(&self.0, ROOT, &codec::head(nonce, principal))
+    /// The links of a chain under this key, the head first.
+    fn links<'a>(
+        &self,
+        nonce: &[u8; 16],
+        principal: &Principal,
+        caveats: impl IntoIterator<Item = &'a Caveat>,
+    ) -> Vec<blake3::Hash> {
+        let mut last = link(&self.0, ROOT, &codec::head(nonce, principal));
+        let mut links = vec![last];
+        for caveat in caveats {
+            last = link(last.as_bytes(), CAVEAT, &codec::caveat(caveat));
+            links.push(last);
+        }
+        links
     }
 
     /// Whether a token was made by this node and narrowed by nothing but
-    /// caveats; and if so the names under which it may have been revoked, one
-    /// for each link.
+    /// caveats; and if so the names under which it may have been revoked: one
+    /// for each link, and for each that it would have if it were held.
     ///
     /// # Errors
     ///
     /// It was not.
     pub fn verify(&self, chain: &Chain) -> Result<Vec<RevocationName>, Forged> {
-        let mut signature = self.head(&chain.nonce, &chain.principal);
-        let mut names = vec![revocation_name(&signature)];
-        for caveat in &chain.caveats {
-            signature = link(signature.as_bytes(), CAVEAT, &codec::caveat(caveat));
-            names.push(revocation_name(&signature));
-        }
+        let mut links = self.links(&chain.nonce, &chain.principal, &chain.caveats);
         // `Hash` compares in constant time.
-        if signature == chain.signature {
-            Ok(names)
-        } else {
-            Err(Forged)
+        if links.last() != Some(&chain.signature) {
+            return Err(Forged);
+        }
+        if let (Some(holder), false) = (chain.principal.holder(), chain.is_held()) {
+            let held = std::iter::once(&holder).chain(&chain.caveats);
+            links.extend(
+                self.links(&chain.nonce, &chain.principal, held)
+                    .split_off(1),
+            );
+        }
+        Ok(links.iter().map(revocation_name).collect())
+    }
+
+    /// A token as it is, but for the caveat that its principal must be the
+    /// holder, if that is its first.
+    #[must_use]
+    pub fn release(&self, chain: &Chain) -> Chain {
+        let caveats = &chain.caveats[usize::from(chain.is_held())..];
+        let links = self.links(&chain.nonce, &chain.principal, caveats);
+        Chain {
+            nonce: chain.nonce,
+            principal: chain.principal.clone(),
+            caveats: caveats.to_vec(),
+            signature: links[caveats.len()],
         }
     }
 }
@@ -139,6 +171,17 @@ impl RootKey {
 impl fmt::Debug for RootKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RootKey(…)")
+    }
+}
+
+impl Principal {
+    /// That it must be the holder, if it can be one.
+    #[must_use]
+    pub const fn holder(&self) -> Option<Caveat> {
+        match *self {
+            Self::Instance(id, incarnation) => Some(Caveat::Holder { id, incarnation }),
+            Self::Operator | Self::Client(_) => None,
+        }
     }
 }
 
@@ -188,6 +231,12 @@ impl Chain {
     #[must_use]
     pub fn caveats(&self) -> &[Caveat] {
         &self.caveats
+    }
+
+    /// Whether nobody but whom it speaks for can use it.
+    fn is_held(&self) -> bool {
+        let holder = self.principal.holder();
+        holder.is_some() && self.caveats.first() == holder.as_ref()
     }
 
     /// Under which name it is kept when it is revoked.

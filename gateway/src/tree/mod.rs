@@ -164,6 +164,20 @@ impl Tree {
         std::iter::successors(self.entries.get(&id), |entry| self.parent(entry))
     }
 
+    /// An owner and all who are above it, itself first.
+    pub fn payers<'a>(&'a self, owner: &'a Owner) -> impl Iterator<Item = &'a Owner> {
+        std::iter::successors(Some(owner), |owner| match owner {
+            Owner::Instance(id) => self.entries.get(id).map(|entry| &entry.owner),
+            Owner::Operator | Owner::Client(_) => None,
+        })
+    }
+
+    /// The operator or the client from whom all above an owner comes.
+    #[must_use]
+    pub fn tenant<'a>(&'a self, owner: &'a Owner) -> &'a Owner {
+        self.payers(owner).last().unwrap_or(owner)
+    }
+
     fn parent(&self, entry: &Entry) -> Option<&Entry> {
         entry.parent().and_then(|id| self.entries.get(&id))
     }

@@ -29,13 +29,14 @@ impl Store {
         if self.held_services().contains(&id) {
             return Err(StoreError::InUse(id));
         }
+        self.drop_copies(|of| of == id);
         self.remove_services(&[id].into())?;
         Ok(())
     }
 
     /// Removes the services that have no tag, are not held, are not in `keep`
-    /// and are no dependency of one that stays; and all files that no service
-    /// has any more.
+    /// and are no dependency of one that stays; all files that no service has
+    /// any more; and the copies of images that owners have for themselves.
     pub fn gc(&self, keep: &[ServiceId]) -> Result<Collected> {
         let _writing = self.writing();
         let services = self.list()?;
@@ -64,6 +65,8 @@ impl Store {
             .filter(|id| !kept.contains(id))
             .collect();
         let bytes = self.remove_services(&gone)?;
+        // Of owners that may be gone. Those that run keep what they have.
+        self.drop_copies(|_| true);
         let files = self.remove_files(&used)?;
         Ok(Collected {
             services: gone.len() as u64,

@@ -86,8 +86,18 @@ impl Disk {
         }
     }
 
+    /// A new file that only its owner may read.
+    pub(crate) fn create(path: &Path) -> std::io::Result<File> {
+        File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+    }
+
     /// A path in the staging directory that nothing has.
-    fn staged(&self) -> PathBuf {
+    pub(crate) fn staged(&self) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.staging().join(number.to_string())
     }
@@ -105,13 +115,7 @@ impl Batch<'_> {
     /// A new file that will lie at `target`.
     pub(crate) fn create(&mut self, target: PathBuf) -> Result<File> {
         let path = self.disk.staged();
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(at(&path))?;
+        let file = Disk::create(&path).map_err(at(&path))?;
         self.moves.push((path, target));
         Ok(file)
     }

@@ -5,7 +5,7 @@
 //! - [`Store::put`]: a service in any encoding, hashed before it is kept;
 //! - [`Store::get`], [`Store::export`]: the service again, in any encoding;
 //! - [`Store::box_image`]: its files as an EROFS image, built once for all
-//!   instances;
+//!   instances; [`Store::own_box_image`]: for those of one owner;
 //! - tags, metadata, [`Store::gc`], [`Store::check`], [`Store::usage`].
 //!
 //! # Not for

@@ -13,6 +13,7 @@ use unicell_service::wire::{Form, Limits, Message};
 
 use crate::disk::Disk;
 use crate::error::{Result, StoreError, at};
+use crate::image::Copies;
 use crate::index::{Index, Record};
 
 /// A store. Clones are the same store.
@@ -27,6 +28,8 @@ pub(crate) struct Inner {
     writing: Mutex<()>,
     /// Held by whoever builds a box image.
     pub(crate) building: Mutex<()>,
+    /// Box images that one owner has.
+    pub(crate) copies: Mutex<Copies>,
     /// How often each service is held.
     held: Mutex<HashMap<ServiceId, u64>>,
 }
@@ -54,6 +57,7 @@ impl Store {
             index,
             writing: Mutex::new(()),
             building: Mutex::new(()),
+            copies: Mutex::default(),
             held: Mutex::default(),
         }));
         store.sweep()?;

@@ -7,9 +7,10 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use support::service;
@@ -122,6 +123,45 @@ fn files_are_shared_and_box_images_built_once() {
     });
     assert!(inodes.iter().all(|inode| *inode == inodes[0]), "{inodes:?}");
     assert!(store.check().unwrap().is_sound());
+}
+
+#[test]
+fn an_owner_may_have_an_image_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let id = put(&store, &service("a", &[("x", b"contents")]));
+    store.tag(id, "a").unwrap();
+    let read = |image: &unicell_store::BoxImage| {
+        let mut bytes = vec![0; image.len as usize];
+        image.file.read_exact_at(&mut bytes, 0).unwrap();
+        assert!(
+            image.file.write_at(b"x", 0).is_err(),
+            "it can be written to"
+        );
+        bytes
+    };
+    let inode = |image: &unicell_store::BoxImage| image.file.metadata().unwrap().ino();
+    let shared = store.box_image(id).unwrap();
+    let [alice, bob] = ["alice", "bob"].map(|owner| store.own_box_image(id, owner).unwrap());
+    let inodes = BTreeSet::from([inode(&shared), inode(&alice), inode(&bob)]);
+    assert_eq!(inodes.len(), 3);
+    assert_eq!(read(&alice), read(&shared));
+    assert_eq!(read(&bob), read(&shared));
+    let again = store.own_box_image(id, "alice").unwrap();
+    assert_eq!(inode(&again), inode(&alice));
+    // Nothing of it is in the way of others, and what runs keeps what it has.
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("staging"))
+            .unwrap()
+            .count(),
+        0
+    );
+    store.gc(&[]).unwrap();
+    assert_eq!(read(&alice), read(&shared));
+    let again = store.own_box_image(id, "alice").unwrap();
+    assert_ne!(inode(&again), inode(&alice));
+    store.rm(id).unwrap();
+    assert!(store.own_box_image(id, "alice").is_err());
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
+use unicell_gateway::starts::{self, StartBounds};
 use unicell_gateway_api::instance::Limits;
 use unicell_gateway_api::network::{Descriptor, Endpoint, NetworkPolicy};
 use unicell_service::manifest::parse_memory;
@@ -23,6 +25,12 @@ pub(super) struct File {
     /// How instances are kept apart from the host.
     #[serde(default)]
     jail: Jail,
+    /// How owners are kept apart from each other.
+    #[serde(default)]
+    isolation: Isolation,
+    /// How often instances are started.
+    #[serde(default)]
+    starts: Starts,
     /// Networks that services may be granted, by a tag.
     #[serde(default)]
     network: std::collections::BTreeMap<String, Network>,
@@ -45,6 +53,26 @@ struct Jail {
     waiting: Option<usize>,
     first_user: Option<u32>,
     users: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Isolation {
+    share_images: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Starts {
+    client: Option<Rate>,
+    instance: Option<Rate>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Rate {
+    burst: u32,
+    per_second: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,6 +170,31 @@ impl File {
         }
     }
 
+    /// Whether instances of different owners read the same pages of the host's memory.
+    pub(super) fn share_images(&self) -> bool {
+        self.isolation.share_images.unwrap_or(true)
+    }
+
+    /// How often instances are started: what is said, else what is usual.
+    pub(super) fn starts(&self) -> Result<StartBounds> {
+        let rate = |said: Option<Rate>, usual, whose| match said {
+            None => Ok(usual),
+            Some(Rate { burst, per_second }) if burst > 0 && per_second > 0 => Ok(starts::Rate {
+                burst,
+                each: Duration::from_secs(1) / per_second,
+            }),
+            Some(_) => Err(Failure::failed(format!(
+                "starts.{whose}: burst and per-second are at least 1"
+            ))),
+        };
+        let usual = StartBounds::default();
+        Ok(StartBounds {
+            client: rate(self.starts.client, usual.client, "client")?,
+            instance: rate(self.starts.instance, usual.instance, "instance")?,
+            ..usual
+        })
+    }
+
     /// The networks.
     pub(super) fn networks(&self) -> Vec<NetworkPolicy> {
         let policy = |(name, network): (&String, &Network)| NetworkPolicy {
@@ -169,6 +222,8 @@ mod tests {
         let file = parse(
             "listen = \"127.0.0.1:7878\"\n\
              [capacity]\nmemory = \"2G\"\ncpus = 1.5\ndisk = \"1G\"\n\
+             [isolation]\nshare-images = false\n\
+             [starts]\ninstance = { burst = 3, per-second = 2 }\n\
              [network.chat]\n\
              [network.bitcoin-mainnet]\ninstances = false\n\
              endpoints = [{ address = \"192.0.2.7:8333\" }]\n",
@@ -176,6 +231,14 @@ mod tests {
         .unwrap();
         let capacity = file.capacity(Path::new("/")).unwrap();
         assert_eq!((capacity.memory, capacity.cpu_milli), (2 << 30, 1500));
+        assert!(!file.share_images() && File::default().share_images());
+        let (starts, usual) = (file.starts().unwrap(), StartBounds::default());
+        let instance = starts::Rate {
+            burst: 3,
+            each: Duration::from_millis(500),
+        };
+        assert_eq!(starts.instance, instance);
+        assert_eq!(starts.client, usual.client);
         let networks = file.networks();
         assert_eq!(networks[0].network.tags, ["bitcoin-mainnet"]);
         assert!(!networks[0].instances && networks[1].instances);
@@ -198,6 +261,8 @@ mod tests {
         for jail in ["first-user = 0", "users = 0", "first-user = 4294967295"] {
             assert!(parse(&format!("[jail]\n{jail}")).unwrap().jail().is_err());
         }
+        let never = "[starts]\nclient = { burst = 1, per-second = 0 }";
+        assert!(parse(never).unwrap().starts().is_err());
         let file = parse("[capacity]\nmemory = \"much\"").unwrap();
         assert!(file.capacity(Path::new("/")).is_err());
     }

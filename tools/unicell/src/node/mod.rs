@@ -157,6 +157,7 @@ fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> 
     let mut config = Config::new(file.capacity(state)?);
     config.networks = file.networks();
     config.clients_publish = file.clients_publish;
+    config.starts = file.starts()?;
     config.architecture = host_level().to_owned();
     let runner = Arc::new(Vmm {
         nursery,
@@ -165,7 +166,10 @@ fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> 
     Ok(Gateway::new(
         config,
         runner,
-        Arc::new(Kept(store)),
+        Arc::new(Kept {
+            store,
+            share_images: file.share_images(),
+        }),
         record,
         last,
     ))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use unicell_gateway_api::instance::{Limits, Transport};
+use unicell_gateway_api::instance::{Limits, Owner, Transport};
 use unicell_gateway_api::network::Descriptor;
 use unicell_gateway_api::problem::{Code, Problem};
 use unicell_gateway_api::run::Program;
@@ -28,7 +28,11 @@ const WHOLE_CPU: u32 = 1000;
 type Result<T> = std::result::Result<T, Problem>;
 
 /// A store, as the gateway sees it.
-pub(super) struct Kept(pub(super) Store);
+pub(super) struct Kept {
+    pub(super) store: Store,
+    /// Whether instances of different owners have the same image.
+    pub(super) share_images: bool,
+}
 
 /// What the caller is told of the store's error.
 #[allow(
@@ -164,8 +168,8 @@ fn config_format(container: &Container) -> Result<ConfigFormat> {
 
 impl Kept {
     fn describe(&self, id: ServiceId, tags: &BTreeMap<String, spec::ServiceId>) -> Result<Service> {
-        let record = self.0.record(inner(id)).map_err(problem)?;
-        let service = self.0.get(inner(id)).map_err(problem)?;
+        let record = self.store.record(inner(id)).map_err(problem)?;
+        let service = self.store.get(inner(id)).map_err(problem)?;
         let named = |(_, of): &(&String, &spec::ServiceId)| **of == inner(id);
         Ok(Service {
             id,
@@ -193,16 +197,15 @@ fn level(container: Option<&Container>) -> Level {
 
 impl Services for Kept {
     fn resolve(&self, reference: &str) -> Result<ServiceId> {
-        self.0.resolve(reference).map(outer).map_err(problem)
+        self.store.resolve(reference).map(outer).map_err(problem)
     }
 
     fn plan(&self, id: ServiceId) -> Result<Plan> {
-        let service = self.0.get(inner(id)).map_err(problem)?;
+        let service = self.store.get(inner(id)).map_err(problem)?;
         let container = service
             .container
             .as_ref()
             .ok_or_else(|| unsound(id, "it has no box"))?;
-        let image = self.0.box_image(inner(id)).map_err(problem)?;
         let usual = Limits {
             memory: DEFAULT_MEMORY,
             cpu_milli: WHOLE_CPU,
@@ -214,11 +217,6 @@ impl Services for Kept {
         Ok(Plan {
             id,
             program: program(id, container)?,
-            image: BoxImage {
-                file: Arc::new(image.file),
-                offset: 0,
-                len: image.len,
-            },
             at_init,
             at_most,
             config_path: container.config_path(),
@@ -239,9 +237,28 @@ impl Services for Kept {
         })
     }
 
+    fn image(&self, id: ServiceId, tenant: &Owner) -> Result<BoxImage> {
+        let image = if self.share_images {
+            self.store.box_image(inner(id))
+        } else {
+            // No client's name has a space in it.
+            let owner = match tenant {
+                Owner::Client(name) => name,
+                Owner::Operator | Owner::Instance(_) => "the operator",
+            };
+            self.store.own_box_image(inner(id), owner)
+        };
+        let image = image.map_err(problem)?;
+        Ok(BoxImage {
+            file: Arc::new(image.file),
+            offset: 0,
+            len: image.len,
+        })
+    }
+
     fn list(&self) -> Result<Vec<Service>> {
-        let tags = self.0.tags().map_err(problem)?;
-        let services = self.0.list().map_err(problem)?;
+        let tags = self.store.tags().map_err(problem)?;
+        let services = self.store.list().map_err(problem)?;
         services
             .keys()
             .map(|id| self.describe(outer(*id), &tags))
@@ -249,11 +266,14 @@ impl Services for Kept {
     }
 
     fn service(&self, id: ServiceId) -> Result<Service> {
-        self.describe(id, &self.0.tags().map_err(problem)?)
+        self.describe(id, &self.store.tags().map_err(problem)?)
     }
 
     fn import(&self, bytes: &mut dyn Read, expected: Option<ServiceId>) -> Result<Imported> {
-        let put = self.0.put(bytes, expected.map(inner)).map_err(problem)?;
+        let put = self
+            .store
+            .put(bytes, expected.map(inner))
+            .map_err(problem)?;
         Ok(Imported {
             id: outer(put.ids.id),
             known: put.known,
@@ -263,24 +283,24 @@ impl Services for Kept {
     fn export(&self, id: ServiceId, encoding: &str, to: &mut dyn Write) -> Result<()> {
         let encoding =
             encoding::by_name(encoding).map_err(|error| Problem::new(Code::Unsupported, error))?;
-        self.0.export(inner(id), encoding, to).map_err(problem)
+        self.store.export(inner(id), encoding, to).map_err(problem)
     }
 
     fn tag(&self, id: ServiceId, tag: &str) -> Result<()> {
-        self.0.tag(inner(id), tag).map_err(problem)
+        self.store.tag(inner(id), tag).map_err(problem)
     }
 
     fn untag(&self, tag: &str) -> Result<()> {
-        self.0.untag(tag).map_err(problem)
+        self.store.untag(tag).map_err(problem)
     }
 
     fn remove(&self, id: ServiceId) -> Result<()> {
-        self.0.rm(inner(id)).map_err(problem)
+        self.store.rm(inner(id)).map_err(problem)
     }
 
     fn collect(&self, keep: &[ServiceId]) -> Result<Collected> {
         let keep: Vec<_> = keep.iter().map(|id| inner(*id)).collect();
-        let gone = self.0.gc(&keep).map_err(problem)?;
+        let gone = self.store.gc(&keep).map_err(problem)?;
         Ok(service::Collected {
             services: gone.services,
             files: gone.files,
@@ -289,7 +309,7 @@ impl Services for Kept {
     }
 
     fn tags(&self) -> Result<BTreeMap<String, ServiceId>> {
-        let tags = self.0.tags().map_err(problem)?;
+        let tags = self.store.tags().map_err(problem)?;
         Ok(tags.into_iter().map(|(tag, id)| (tag, outer(id))).collect())
     }
 }
