@@ -5,7 +5,10 @@
 
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use unicell_tests::hosts::skip;
 use unicell_vmm::jail::cgroup::{Bounds, Groups};
@@ -77,6 +80,31 @@ impl Drop for Victim {
     }
 }
 
+/// A socket of ours that has a name and no file.
+struct Named {
+    number: u32,
+    _listener: UnixListener,
+}
+
+impl Named {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Of this process and this test.
+        let number = std::process::id() * 16 + NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("unicell-jail-test-{number}");
+        let address = SocketAddr::from_abstract_name(name).expect("it is a name");
+        let listener = UnixListener::bind_addr(&address).expect("nobody has it");
+        Self {
+            number,
+            _listener: listener,
+        }
+    }
+
+    fn number(&self) -> u32 {
+        self.number
+    }
+}
+
 /// Tests of layers that only a privileged node has.
 fn unprivileged() -> bool {
     let lacking = !jail::is_privileged();
@@ -100,14 +128,24 @@ fn without_a_jail_everything_works() {
     assert_eq!(attempt(&[], "proc", victim.pid()), Done);
     assert_eq!(attempt(&[], "ptrace", victim.pid()), Done);
     assert_eq!(attempt(&[], "connect", port), Done);
+    let named = Named::new();
+    assert_eq!(attempt(&[], "abstract", named.number()), Done);
+    assert_eq!(attempt(&[], "address-space", 2_i64 << 30), Done);
     for act in [
+        "bind",
         "socket",
         "namespace",
         "user-namespace",
         "execute-memory",
         "file",
+        "random",
+        "epoll",
     ] {
         assert_eq!(attempt(&[], act, 0), Done, "{act}");
+        // A process with threads has no user namespace but the one that it is in.
+        if !["file", "user-namespace"].contains(&act) {
+            assert_eq!(attempt(&[], &format!("io-thread:{act}"), 0), Done, "{act}");
+        }
     }
 }
 
@@ -252,6 +290,38 @@ fn landlock_denies_paths_ports_and_tracing() {
     );
 }
 
+/// Of rights that came with later versions of Landlock (landlock(7)): connections and ports with 4,
+/// signals and abstract sockets with 6.
+#[test]
+fn landlock_denies_what_has_no_path_where_the_host_knows_how() {
+    let version = landlock_version();
+    let layers = &[Layer::Landlock];
+    if version < 4 {
+        return skip("this host's Landlock knows nothing of the network");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("it has an address").port();
+    assert_eq!(attempt(layers, "connect", port), Refused(libc::EACCES));
+    assert_eq!(attempt(layers, "bind", 0), Refused(libc::EACCES));
+    if version < 6 {
+        return skip("this host's Landlock knows nothing of signals");
+    }
+    let (victim, named) = (Victim::new(), Named::new());
+    assert_eq!(attempt(layers, "kill", victim.pid()), Refused(libc::EPERM));
+    let fate = attempt(layers, "abstract", named.number());
+    assert_eq!(fate, Refused(libc::EPERM));
+}
+
+/// The version of the host's Landlock; 0 without one.
+#[allow(unsafe_code)]
+fn landlock_version() -> i64 {
+    /// LANDLOCK_CREATE_RULESET_VERSION of linux/landlock.h.
+    const VERSION: u32 = 1;
+    let (none, size) = (std::ptr::null::<u8>(), 0_usize);
+    // SAFETY: no attributes are read with this flag.
+    unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, size, VERSION) }.max(0)
+}
+
 /// Whether this host has a layer, as the jail itself says.
 fn has(layer: Layer) -> bool {
     let mut command = Command::new(env!("CARGO_BIN_EXE_jail-probe"));
@@ -291,6 +361,60 @@ fn a_system_call_that_is_not_listed_is_the_last() {
     for act in acts {
         assert_eq!(attempt(layers, act, 1), Killed(libc::SIGSYS), "{act}");
     }
+}
+
+/// The thread that serves the device may do less than the other, which has a machine to put together.
+#[test]
+fn the_io_thread_has_a_list_of_its_own() {
+    let layers = &[Layer::Seccomp];
+    for act in ["random", "epoll"] {
+        assert_eq!(attempt(layers, act, 0), Done, "{act}");
+        let fate = attempt(layers, &format!("io-thread:{act}"), 0);
+        assert_eq!(fate, Killed(libc::SIGSYS), "{act}");
+    }
+    let acts = [
+        "open",
+        "create",
+        "execute",
+        "kill",
+        "ptrace",
+        "look-into",
+        "socket",
+        "mount",
+        "kexec",
+        "keyring",
+        "namespace",
+        "user-namespace",
+        "io-uring",
+        "bpf",
+        "userfaultfd",
+        "execute-memory",
+        "pass-descriptor",
+        "other-signal",
+        "host-name",
+        "forks",
+        "descriptors",
+        "more-address-space",
+    ];
+    for act in acts {
+        let fate = attempt(layers, &format!("io-thread:{act}"), 1);
+        assert_eq!(fate, Killed(libc::SIGSYS), "{act}");
+    }
+}
+
+#[test]
+fn address_space_is_bounded_for_good() {
+    let layers = &[Layer::Limits];
+    let fate = attempt(layers, "address-space", 0);
+    assert_eq!(fate, Refused(libc::ENOMEM));
+    assert_eq!(attempt(layers, "address-space", 2_i64 << 30), Done);
+    let layers = match jail::is_privileged() {
+        true => &[Layer::Privileges][..],
+        false => &[Layer::UserNamespace, Layer::Privileges],
+    };
+    // It takes CAP_SYS_RESOURCE, which root has outside of containers.
+    let fate = attempt(layers, "more-address-space", 0);
+    assert_eq!(fate, Refused(libc::EPERM));
 }
 
 #[test]

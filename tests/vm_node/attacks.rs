@@ -87,6 +87,8 @@ impl Scene {
                 .any(|event| event["event"] == "running" && event["instance"] == *self.victim),
             "the victim's events are gone"
         );
+        // None of them was taken over: each has told what it has used.
+        assert_eq!(self.told("misreported"), Vec::<Value>::new());
     }
 
     /// What was told of the attack.
@@ -187,6 +189,36 @@ fn a_storm_of_children_meets_the_bounds_of_its_parent() {
     // A processor for each of them, for the victim and for itself.
     assert_eq!(said.out(), "children 14\nrefused 503 no-resources\n");
     assert_eq!(scene.told("starting").len(), 14 + 2);
+    scene.nobody_else_was_hurt();
+}
+
+#[test]
+fn a_storm_of_starts_meets_the_rate_of_its_parent() {
+    if too_long_here() {
+        return;
+    }
+    // The third waits for longer than any does.
+    let slow = "starts = { instance = { burst = 2, per-second = 1 } }";
+    let scene = Scene::with(slow, &["starts", "16"]);
+    let (said, _) = scene.attack();
+    let words = said.out();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let &["started", started, "refused", refused, "otherwise", "0"] = &words[..] else {
+        panic!("{said}");
+    };
+    let (started, refused): (usize, usize) = (started.parse().unwrap(), refused.parse().unwrap());
+    assert!(
+        started >= 2 && refused >= 1 && started + refused == 16,
+        "{said}"
+    );
+    // The victim and the attacker itself are of the operator.
+    assert_eq!(scene.told("starting").len(), started + 2);
+    let told = scene.told("call-refused");
+    assert_eq!(told.len(), refused);
+    assert!(
+        told.iter().all(|event| event["code"] == "too-often"),
+        "{told:?}"
+    );
     scene.nobody_else_was_hurt();
 }
 

@@ -8,6 +8,7 @@ mod attacks;
 mod children;
 mod examples;
 mod images;
+mod isolation;
 mod killed;
 mod life;
 mod names;

@@ -25,6 +25,8 @@ pub(crate) struct Governor {
     peak: AtomicU64,
     /// The clocks of the vCPU thread's and the I/O thread's processor time.
     clocks: [AtomicI32; 2],
+    /// What the I/O thread had used when it ended, and its clock with it.
+    served_ns: AtomicU64,
     period: Mutex<Period>,
 }
 
@@ -45,6 +47,7 @@ impl Governor {
             paused_until: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             clocks: [const { AtomicI32::new(0) }; 2],
+            served_ns: AtomicU64::new(0),
             period: Mutex::new(Period::default()),
         }
     }
@@ -59,10 +62,16 @@ impl Governor {
         self.clocks[1].store(clock::own_cpu_clock(), Ordering::Relaxed);
     }
 
+    /// This thread, which served the device, ends.
+    pub(crate) fn has_served(&self) {
+        self.served_ns.store(self.times()[1], Ordering::Relaxed);
+    }
+
     /// Processor time of the vCPU thread and of the I/O thread.
     fn times(&self) -> [u64; 2] {
         let read = |clock: &AtomicI32| clock::cpu_ns(clock.load(Ordering::Relaxed));
-        [read(&self.clocks[0]), read(&self.clocks[1])]
+        let served = self.served_ns.load(Ordering::Relaxed);
+        [read(&self.clocks[0]), read(&self.clocks[1]).max(served)]
     }
 
     /// Processor time of the vCPU thread.
@@ -175,5 +184,23 @@ impl Hold {
             memory_peak: self.governor.peak.load(Ordering::Relaxed),
             exits: self.monitor.exits(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_io_thread_has_used_is_not_forgotten_with_it() {
+        let governor = Governor::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                governor.serves_device();
+                while governor.times()[1] == 0 {}
+                governor.has_served();
+            });
+        });
+        assert!(governor.times()[1] > 0);
     }
 }

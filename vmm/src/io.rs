@@ -131,6 +131,7 @@ impl Io {
             lock(&self.instance.service).failure = Some(failure);
             monitor.stop(why);
         }
+        self.instance.governor.has_served();
         if monitor.stopped().is_some() {
             // Takes the vCPU out of the guest or its sleep: it sees the order and ends.
             monitor.news();

@@ -1,9 +1,12 @@
 //! Enters a jail as an instance's process does, with the layers that the test wants, and then tries
-//! one thing that a process which was taken over might try. Its end says what came of it: status 0
+//! one thing that a process which was taken over might try: in the thread that runs the vCPU, or in
+//! the one that serves the device. Its end says what came of it: status 0
 //! if it was done, an errno if it was refused, a signal if it was the last thing that it did.
 #![allow(unsafe_code)]
 
 use std::process::exit;
+use std::sync::{Arc, Barrier};
+use std::thread;
 
 use libc::{c_int, c_long};
 use unicell_vmm::jail;
@@ -25,6 +28,15 @@ fn main() {
     };
     let mut entered = jail::enter(&plan).unwrap_or_else(|_| exit(BROKEN));
     drop(plan);
+    let (ready, operand) = (Arc::new(Barrier::new(2)), operand.parse().unwrap_or(0));
+    let io = act.strip_prefix("io-thread:").map(|act| {
+        let (guarded, ready, act) = (entered.guarded(), Arc::clone(&ready), act.to_owned());
+        thread::spawn(move || {
+            guarded.guard_io().unwrap_or_else(|_| exit(BROKEN));
+            ready.wait();
+            exit(attempt(&act, operand))
+        })
+    });
     entered.close().unwrap_or_else(|_| exit(BROKEN));
     if link
         .send(&Message::Ready(entered.report().clone()))
@@ -32,7 +44,12 @@ fn main() {
     {
         exit(BROKEN);
     }
-    exit(attempt(&act, operand.parse().unwrap_or(0)));
+    let Some(io) = io else {
+        exit(attempt(&act, operand));
+    };
+    ready.wait();
+    // It ends the process.
+    let _ = io.join();
 }
 
 /// What a call came to, as an exit status.
@@ -69,6 +86,8 @@ fn attempt(act: &str, operand: c_long) -> c_int {
             )),
             "look-into" => look_into(operand),
             "connect" => connect(operand as u16),
+            "bind" => bind(operand as u16),
+            "abstract" => connect_by_name(operand),
             "socket" => fate(libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0).into()),
             "mount" => {
                 let kind = c"tmpfs".as_ptr();
@@ -123,6 +142,20 @@ fn attempt(act: &str, operand: c_long) -> c_int {
             "file" => {
                 let file = libc::memfd_create(c"file".as_ptr(), 0);
                 fate(libc::write(file, c"x".as_ptr().cast(), 1) as c_long)
+            }
+            "random" => {
+                let mut byte = 0_u8;
+                fate(libc::getrandom((&raw mut byte).cast(), 1, 0) as c_long)
+            }
+            "epoll" => fate(libc::epoll_create1(0).into()),
+            "address-space" => address_space(operand as u64),
+            "more-address-space" => {
+                let bounded = address_space(0);
+                if bounded == libc::ENOMEM {
+                    raise()
+                } else {
+                    BROKEN
+                }
             }
             "memory" => touch(operand as usize),
             _ => BROKEN,
@@ -181,6 +214,46 @@ fn connect(port: u16) -> c_int {
         Ok(_) => 0,
         Err(error) => error.raw_os_error().unwrap_or(BROKEN),
     }
+}
+
+fn bind(port: u16) -> c_int {
+    match std::net::TcpListener::bind(("127.0.0.1", port)) {
+        Ok(_) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(BROKEN),
+    }
+}
+
+/// Connects to the abstract socket of a process of the test.
+fn connect_by_name(pid: c_long) -> c_int {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixStream};
+    let connected = SocketAddr::from_abstract_name(format!("unicell-jail-test-{pid}"))
+        .and_then(|address| UnixStream::connect_addr(&address));
+    match connected {
+        Ok(_) => 0,
+        Err(error) => error.raw_os_error().unwrap_or(BROKEN),
+    }
+}
+
+/// Maps a GiB, in the bounds of a process with a guest of so much RAM.
+fn address_space(ram: u64) -> c_int {
+    if jail::bound_memory(ram, 0).is_err() {
+        return BROKEN;
+    }
+    let (prot, flags) = (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, which nobody uses.
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 1 << 30, prot, flags, -1, 0) };
+    fate(if mapped == libc::MAP_FAILED { -1 } else { 0 })
+}
+
+/// Raises the bound on the address space.
+fn raise() -> c_int {
+    let all = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: reads a local.
+    fate(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const all) }.into())
 }
 
 /// Children that stay.

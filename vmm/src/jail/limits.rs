@@ -37,8 +37,13 @@ pub(super) fn bound_threads() -> Result<(), Obstacle> {
     bound(Resource::Nproc, THREADS).map_err(failed("setrlimit"))
 }
 
-/// Bounds the address space of a process that is to have a guest of so much RAM and such a box.
-pub(crate) fn bound_memory(ram: u64, box_size: u64) -> rustix::io::Result<()> {
+/// Bounds the address space of a process that is to have a guest of so much RAM and such a box, in
+/// bytes.
+///
+/// # Errors
+///
+/// The host refuses.
+pub fn bound_memory(ram: u64, box_size: u64) -> rustix::io::Result<()> {
     bound(
         Resource::As,
         ram.saturating_add(box_size).saturating_add(SLACK),

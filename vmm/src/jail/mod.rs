@@ -32,6 +32,7 @@ mod seccomp;
 mod user;
 
 pub use descriptors::{close_inherited, hush};
+pub use limits::bound_memory;
 pub use namespaces::empty_network;
 pub use plan::{JailError, Layer, Plan, Report};
 pub use process::{Process, Spawned, Waiting, spawn};
@@ -39,8 +40,6 @@ pub use user::is_privileged;
 
 use plan::Obstacle;
 use seccomp::Role;
-
-pub(crate) use limits::bound_memory;
 
 /// A process that is in all layers but the last, which is for each of its threads.
 pub struct Entered {
@@ -92,7 +91,8 @@ pub fn enter(plan: &Plan) -> Result<Entered, JailError> {
 
 impl Entered {
     /// What the threads that are started from now on have to do.
-    pub(crate) fn guarded(&self) -> Guarded {
+    #[must_use]
+    pub fn guarded(&self) -> Guarded {
         Guarded(self.layers.contains(&Layer::Seccomp))
     }
 
@@ -135,7 +135,7 @@ impl Entered {
 
 /// Whether a thread puts a filter on itself before anything else.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Guarded(bool);
+pub struct Guarded(bool);
 
 impl Guarded {
     /// For a machine in a process that is in no jail.
@@ -145,7 +145,11 @@ impl Guarded {
 
     /// Puts the filter of the I/O thread on the calling one. Whether the host has filters is reported
     /// by the thread that has its own last.
-    pub(crate) fn guard_io(self) -> Result<(), JailError> {
+    ///
+    /// # Errors
+    ///
+    /// The host has filters, and takes none.
+    pub fn guard_io(self) -> Result<(), JailError> {
         if !self.0 {
             return Ok(());
         }

@@ -88,6 +88,24 @@ def children(_):
             return
 
 
+def starts(count):
+    """Starts children from many threads at once."""
+    answers = []
+
+    def one():
+        status, answer = call("POST", "/v1/instances", {"service": "child"})
+        answers.append((status, answer.get("code"), "retry_after_ms" in answer))
+
+    kept = [threading.Thread(target=one) for _ in range(int(count))]
+    for thread in kept:
+        thread.start()
+    for thread in kept:
+        thread.join()
+    started = answers.count((201, None, False))
+    refused = answers.count((429, "too-often", True))
+    print("started", started, "refused", refused, "otherwise", len(answers) - started - refused)
+
+
 def streams(_):
     """Opens connections to the gateway and keeps them."""
     kept = []
