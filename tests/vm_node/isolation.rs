@@ -36,8 +36,8 @@ fn sharers(settings: &str) -> Vec<usize> {
     let child = "entrypoint = \"/bin/busybox\"\nargs = [\"sleep\", \"100000\"]\n";
     let id = node.import(tree("busybox").path(), child, "sleeper");
     for client in ["alice", "alice", "bob"] {
-        let token = node.json(&["token", "create", client]);
-        let bearer = format!("Authorization: Bearer {}", token["token"].as_str().unwrap());
+        let token = node.run(["token", "create", client]);
+        let bearer = format!("Authorization: Bearer {}", token.trim());
         let body = format!("{{\"service\":\"{id}\"}}");
         let answer = node.api().call("POST /v1/instances", &[&bearer], &body);
         let answer = answer.unwrap();

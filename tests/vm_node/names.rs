@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use unicell_tests::boxes::tree;
 use unicell_tests::daemon::Node;
 
-/// Starts a child by the API, as a program in any language does, and asks for names when that has
-/// ended: by then its log has, too.
+/// Starts a child by the API, as a program in any language does, and asks for names. Then it lets the
+/// child go on, which has its name only as long as it is there, and waits for its end.
 const PARENT: &str = r#"
 echo multi on >/etc/host.conf # As Debian has it.
 token=$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' /__config__)
@@ -17,9 +17,12 @@ for linking in musl dynamic; do
     echo "$linking:"
     /$linking/streams resolve gateway boss helper parent localhost
 done
+until nc helper 7000 </dev/null; do :; done
 call "http://gateway/v1/instances/$id/logs?follow=true" >/dev/null
 "#;
+/// Asks for names when its parent has.
 const CHILD: &str = r#"
+nc -l -p 7000
 echo multi on >/etc/host.conf
 for linking in musl dynamic; do /$linking/streams resolve gateway helper parent boss; done
 echo "$(hostname) $(cat /etc/hostname /proc/sys/kernel/hostname | uniq)"
@@ -57,7 +60,11 @@ fn manifest(script: &str, rest: &str) -> String {
 fn each_finds_the_gateway_its_parent_and_its_children() {
     let node = Node::start();
     let tree = small_box(node.path());
-    let helper = node.import(&tree, &manifest(CHILD, ""), "helper");
+    let helper = node.import(
+        &tree,
+        &manifest(CHILD, "[[slots]]\nport = 7000\n"),
+        "helper",
+    );
     let dependency = format!("[dependencies]\nhelper = {{ id = \"{helper}\" }}\n");
     node.import(&tree, &manifest(PARENT, &dependency), "boss");
     node.run(["start", "boss"]);

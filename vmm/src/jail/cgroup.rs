@@ -181,8 +181,15 @@ const BREATH: Duration = Duration::from_millis(1);
 
 /// Removes a group whose processes are gone, or about to go.
 ///
-/// Linux takes a task out of its group after it has switched away from it for the last time (since
-/// 6.18), which is later than wait(2) says that it is gone; version 1 has no event for that.
+/// Linux takes a task out of its group in `finish_task_switch`, after it has switched away from it for
+/// the last time (commit d245698d727a, "cgroup: Defer task cgroup unlink until after the task is done
+/// switching out"; 6.19, and stable kernels that took it over). wait(2) may say before that it is
+/// gone: between the two its group is busy, for as long as the host lets that processor go on. Since
+/// commit 1b164b876c36, "cgroup: Wait for dying tasks to leave on rmdir", rmdir(2) waits by itself;
+/// kernels between the two have to be asked again. Of version 2 `cgroup.events` would tell; version
+/// 1 has nothing that does but `release_agent`, a program that the host's root names for a whole
+/// hierarchy (Documentation/admin-guide/cgroup-v1/cgroups.rst, section 1.4). So asking is what works
+/// for both.
 ///
 /// # Errors
 ///
