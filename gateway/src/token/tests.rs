@@ -205,7 +205,7 @@ fn a_caveat_that_is_not_known_refuses() {
     assert_eq!(write(7, b""), Err(BadToken::UnknownCaveat));
     assert_eq!(write(0, b""), Err(BadToken::UnknownCaveat));
     assert_eq!(
-        write(2, &[0x00, 0x01, 0x00, 0x00]),
+        write(2, &[0x80, 0x00, 0x00, 0x00]),
         Err(BadToken::UnknownCaveat)
     );
     assert_eq!(write(5, &[0, 80, 7]), Err(BadToken::UnknownCaveat));
