@@ -25,9 +25,11 @@ pub(crate) fn token(bytes: &[u8]) {
 
 /// Most bytes of one answer: the document of the API is the longest.
 const ANSWER: usize = 512 << 10;
-/// The clock stands still as long as there is something to do, and goes on to the next deadline
-/// when there is not: so this passes when all that was sent is dealt with.
-const IDLE: Duration = Duration::from_secs(1);
+/// How long nothing is said before the caller hangs up. It decides how much is answered, and not
+/// whether what has to hold does.
+const IDLE: Duration = Duration::from_millis(20);
+/// Longer than a connection lasts whose other end is gone, on any machine.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection to the API. The first byte says whose it is; `{token}` and `{instance}` in what
 /// follows stand for those of an instance that runs.
@@ -37,7 +39,6 @@ pub(crate) fn http(bytes: &[u8]) {
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .start_paused(true)
         .build()
         .expect("there is a runtime");
     runtime.block_on(async {
@@ -54,12 +55,15 @@ pub(crate) fn http(bytes: &[u8]) {
         let sent = replace(bytes, b"{token}", token.reveal().as_bytes());
         let sent = replace(&sent, b"{instance}", started.id.to_string().as_bytes());
         let (ours, theirs) = tokio::io::duplex(4096);
-        let serving = http::serve(&node.gateway, theirs, door);
-        let (answers, ()) = tokio::join!(talk(ours, &sent), serving);
+        let serving = timeout(LIMIT, http::serve(&node.gateway, theirs, door));
+        let (answers, ended) = tokio::join!(talk(ours, &sent), serving);
+        ended.expect("a connection ends when its other end does");
         let starts = b"HTTP/1.1 ";
         let number = answers.windows(starts.len()).filter(|at| at == starts);
         assert!(answers.len() <= number.count() * ANSWER);
     });
+    // What still blocks is nobody's any more.
+    runtime.shutdown_background();
 }
 
 /// Says all, hears all that is said until nothing more happens, and hangs up.
