@@ -74,7 +74,30 @@ pub struct BootInfo {
     /// The level of reproducible execution, 0 to 2. From 1 on time is virtual ([`crate::platform::Clock`]),
     /// nobody preempts, and what comes from outside is asked for ([`crate::platform::INPUT`]).
     pub level: u32,
+    /// How many of [`BootInfo::cpuid`] there are: none in an ordinary run.
+    pub cpuid_count: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// What CPUID answers in a reproducible run, where it traps. Of what is not here it answers zeros.
+    pub cpuid: [CpuidPart; CPUID_MAX],
 }
+
+/// One part of one leaf of CPUID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct CpuidPart {
+    /// The leaf, in EAX.
+    pub leaf: u32,
+    /// The part, in ECX, or [`ANY_PART`] of a leaf that has none.
+    pub part: u32,
+    /// EAX, EBX, ECX and EDX.
+    pub values: [u32; 4],
+}
+
+/// [`CpuidPart::part`] of a leaf for which ECX is of no meaning.
+pub const ANY_PART: u32 = u32::MAX;
+/// The most of [`BootInfo::cpuid`].
+pub const CPUID_MAX: usize = 64;
 
 /// Bits of [`BootInfo::flags`].
 pub mod flags {
@@ -92,5 +115,6 @@ pub mod flags {
 
 const _: () = {
     assert!(size_of::<KernelHeader>() == 32 + 8 * VECTORS + 16);
-    assert!(size_of::<BootInfo>() == 120);
+    assert!(size_of::<BootInfo>() == 128 + CPUID_MAX * size_of::<CpuidPart>());
+    assert!(size_of::<BootInfo>() <= crate::layout::PAGE_SIZE as usize);
 };

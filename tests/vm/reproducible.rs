@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde_json::Value;
 use unicell_netstack::identity::KeyFile;
 use unicell_netstack::receipt::{self, Receipt};
-use unicell_tests::boxes::{tree, unicell};
-use unicell_tests::hosts::too_long_here;
+use unicell_tests::boxes::{repository, tree, unicell};
+use unicell_tests::hosts::{Host, scale, skip, too_long_here};
 use unicell_tests::process::{Outcome, finish};
 use unicell_tests::run::Run;
 
@@ -186,7 +186,7 @@ fn channels_timers_and_input_of_tokio_are_the_same_under_load_and_however_late_t
 #[test]
 fn threads_timers_and_the_processor_are_the_same_in_every_libc() {
     let place = Place::new();
-    for linking in ["musl", "static"] {
+    for linking in scale(&["musl", "static"][..], &["musl"]) {
         let run = Run::new(&tree("programs"), &format!("/{linking}/reproducible"));
         let name = |run| format!("{linking}-{run}");
         let first = place.receipted(run.clone(), &name("first"));
@@ -194,6 +194,10 @@ fn threads_timers_and_the_processor_are_the_same_in_every_libc() {
         let [(quiet, code), loaded] = converse_twice(&first, &second);
         assert_eq!((&quiet, code), (&loaded.0, loaded.1));
         assert_eq!(code, Some(0), "{quiet}");
+        // Whatever the host shows to those who do not ask.
+        for hidden in ["RDRAND", "RDSEED", "RDTSCP"] {
+            assert!(quiet.contains(&format!("{hidden} offered: 0")), "{quiet}");
+        }
         let claim = place.read(&name("first")).claim;
         assert_eq!(claim, place.read(&name("second")).claim);
         let outcome = verify(&place.path(&name("first")), &[]);
@@ -326,6 +330,35 @@ fn a_receipt_of_another_build_of_the_vmm_is_compared_and_said_to_be_one() {
         different.err().contains("another build of the VMM"),
         "{different}"
     );
+}
+
+/// Made on this machine, where the emulated one can read it: that has another processor.
+#[test]
+fn a_receipt_of_a_host_with_another_processor_is_not_comparable() {
+    let shared = repository().join("target/receipts");
+    let (receipt, package) = (shared.join("hello.json"), shared.join("hello.cell"));
+    let options = ["--box", package.to_str().unwrap()];
+    match Host::current() {
+        Host::Local => {
+            let place = Place::new();
+            place.hello("hello.json");
+            fs::create_dir_all(&shared).unwrap();
+            for name in ["hello.json", "hello.json.transcript"] {
+                fs::copy(place.path(name), shared.join(name)).unwrap();
+            }
+            fs::copy(tree("hello").package(), &package).unwrap();
+            let outcome = verify(&receipt, &options);
+            assert_eq!(outcome.code, 0, "{outcome}");
+        }
+        Host::Svm if !package.exists() => skip("no receipt of another host is there"),
+        Host::Svm => {
+            let outcome = verify(&receipt, &options);
+            assert_eq!(outcome.code, 214, "{outcome}");
+            let said = outcome.err();
+            let because = "not comparable: it was run on a CPU of class";
+            assert!(said.contains(because), "{outcome}");
+        }
+    }
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl Builder {
         } = blank;
         if self.level.is_reproducible() {
             cpuid::hide_host(&mut cpuid);
-            machine.hide_host(&cpuid)?;
+            machine.hide_host()?;
             clock.make_virtual();
         }
         let box_size = self.image.as_ref().map_or(0, |image| image.len);

@@ -2,7 +2,7 @@
 
 use kvm_bindings::CpuId;
 use unicell_guest_abi::ABI_VERSION;
-use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo, flags};
+use unicell_guest_abi::boot::{BOOT_MAGIC, BootInfo, CPUID_MAX, CpuidPart, flags};
 use unicell_guest_abi::layout::{self, HUGE_PAGE_SIZE, PAGE_SIZE};
 use unicell_guest_abi::platform::{NEVER, Shared};
 use vm_memory::GuestMemoryError;
@@ -48,7 +48,7 @@ impl Content {
             return Err(MemoryError::TooSmall(self.ram));
         }
         memory.make_present((free + PRESENT).min(self.ram));
-        let boot = BootInfo {
+        let mut boot = BootInfo {
             magic: BOOT_MAGIC,
             abi: ABI_VERSION,
             flags: self.flags | self.window.map_or(0, |_| flags::TERMINAL),
@@ -64,7 +64,13 @@ impl Content {
             seed: self.seed,
             window: self.window.map_or(0, Window::to_abi),
             level: self.level.number(),
+            cpuid_count: 0,
+            reserved: 0,
+            cpuid: [CpuidPart::default(); CPUID_MAX],
         };
+        if self.level.is_reproducible() {
+            boot.cpuid_count = cpuid::answers(cpuid, &mut boot.cpuid);
+        }
         let put = || {
             memory.write(layout::BOOT_GPA, boot)?;
             memory.write_bytes(init, &self.init)?;

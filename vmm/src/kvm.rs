@@ -109,11 +109,10 @@ impl Machine {
         Ok(ClockWriter::new(tsc_khz, tsc_offset))
     }
 
-    /// Has the instructions trap that show the host's time, and offers those of `cpuid` alone. Before
-    /// the first entry.
-    pub(crate) fn hide_host(&mut self, cpuid: &CpuId) -> Result<(), KvmError> {
-        let set = self.vcpu.set_cpuid2(cpuid);
-        set.map_err(failed("KVM_SET_CPUID2"))?;
+    /// Has the instructions trap that show the host's time and the processor's features. Before the
+    /// first entry.
+    pub(crate) fn hide_host(&mut self) -> Result<(), KvmError> {
+        trap_cpuid(&self.vcpu)?;
         self.vcpu.sync_regs_mut().sregs.cr4 |= unicell_guest_abi::cpu::CR4_TSD;
         self.vcpu.set_sync_dirty_reg(SyncReg::SystemRegister);
         Ok(())
@@ -218,6 +217,27 @@ pub(crate) fn set_msrs(vcpu: &VcpuFd, kernel: &KernelHeader) -> Result<(), KvmEr
     match vcpu.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))? {
         3 => Ok(()),
         _ => Err(refused("a system call MSR was not accepted")),
+    }
+}
+
+/// Has CPUID trap in ring 3 (SDM vol. 3, MSR_MISC_FEATURES_ENABLES). What KVM would answer in the
+/// guest's place is no use: page-table KVM puts back the features that it cannot keep from running.
+pub(crate) fn trap_cpuid(vcpu: &VcpuFd) -> Result<(), KvmError> {
+    const MSR_MISC_FEATURES_ENABLES: u32 = 0x140;
+    const CPUID_FAULT: u64 = 1;
+    let entry = kvm_msr_entry {
+        index: MSR_MISC_FEATURES_ENABLES,
+        data: CPUID_FAULT,
+        ..Default::default()
+    };
+    let refused = |text: &str| KvmError {
+        what: "KVM_SET_MSRS",
+        source: std::io::Error::other(text.to_owned()),
+    };
+    let msrs = Msrs::from_entries(&[entry]).map_err(|_| refused("too many"))?;
+    match vcpu.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))? {
+        1 => Ok(()),
+        _ => Err(refused("CPUID cannot be had to trap")),
     }
 }
 

@@ -16,6 +16,7 @@ use vm_memory::GuestMemoryError;
 use crate::builder::BuildError;
 use crate::clock::monotonic_ns;
 use crate::cpu::cpuid;
+pub use crate::cpu::cpuid::PROGRAM_LEAVES;
 use crate::{kvm, tsc};
 use guest::Question;
 use machine::{Answer, Machine};
@@ -146,7 +147,7 @@ pub fn probe(leaves: &[(u32, u32)]) -> Result<Probe, ProbeError> {
         Answer::Trap(_) => None,
     };
     Ok(Probe {
-        sights: sights(&kvm, &masked(&features)?)?,
+        sights: sights(&kvm, &masked(&features))?,
         cpuid,
         xcr0,
         exit_ns: exit_ns(&mut ordinary)?,
@@ -190,42 +191,20 @@ fn median(mut values: Vec<u64>) -> u64 {
     values[values.len() / 2]
 }
 
-/// Leaf in which a hypervisor names itself: told by nobody else, and harmless to change.
-const SIGNATURE_LEAF: u32 = 0x4000_0000;
-const SIGNATURE: [u32; 4] = [SIGNATURE_LEAF, 0x6365_6c6c, 0x7072_6f62, 0x756e_6963];
 /// XCR0 with x87 and SSE only, which every processor accepts.
 const LITTLE_STATE: u32 = 0b11;
 
-/// `features` without the instructions that show the host, as far as CPUID has a word for them,
-/// with a signature of ours and little extended state.
-fn masked(features: &CpuId) -> Result<CpuId, ProbeError> {
+/// `features` without the instructions that show the host, as far as CPUID has a word for them, and
+/// with little extended state.
+fn masked(features: &CpuId) -> CpuId {
     let mut hidden = features.clone();
     cpuid::hide_host(&mut hidden);
-    let mut entries = hidden.as_slice().to_vec();
-    entries.retain(|entry| entry.function != SIGNATURE_LEAF);
-    for entry in &mut entries {
+    for entry in hidden.as_mut_slice() {
         if (entry.function, entry.index) == (0xd, 0) {
             (entry.eax, entry.edx) = (entry.eax & LITTLE_STATE, 0);
         }
     }
-    let [eax, ebx, ecx, edx] = SIGNATURE;
-    let function = SIGNATURE_LEAF;
-    let signature = kvm_bindings::kvm_cpuid_entry2 {
-        function,
-        eax,
-        ebx,
-        ecx,
-        edx,
-        ..Default::default()
-    };
-    entries.push(signature);
-    CpuId::from_entries(&entries).map_err(|_| {
-        let source = std::io::Error::other("too many entries");
-        ProbeError::from(kvm::KvmError {
-            what: "KVM_SET_CPUID2",
-            source,
-        })
-    })
+    hidden
 }
 
 /// What becomes of each instruction in a guest from which it should be hidden.
@@ -239,9 +218,9 @@ fn sights(kvm: &Kvm, masked: &CpuId) -> Result<Vec<(Instruction, Sight)>, ProbeE
             Instruction::Rdpid => trapped_or_shown(machine.ask(Question::Rdpid)?),
             Instruction::Rdrand => trapped_or_shown(machine.ask(Question::Rdrand)?),
             Instruction::Rdseed => trapped_or_shown(machine.ask(Question::Rdseed)?),
-            Instruction::Cpuid => match machine.cpuid(&[(SIGNATURE_LEAF, 0)])? {
+            // Where it does not trap, page-table KVM is not to be trusted with what is shown.
+            Instruction::Cpuid => match machine.cpuid(&[(0, 0)])? {
                 None => Sight::Trapped,
-                Some(values) if values == [SIGNATURE] => Sight::Masked,
                 Some(_) => Sight::Shown,
             },
             Instruction::Xgetbv => match machine.ask(Question::Xgetbv)? {

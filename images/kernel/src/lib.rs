@@ -53,6 +53,7 @@ pub(crate) fn main(boot: &BootInfo) -> ! {
     memory::paging::init(boot);
     memory::image::init(boot.box_size);
     arch::xstate::init(boot);
+    arch::cpu::init(boot);
     exec::init(boot.features);
     random::init(&boot.seed);
     if boot.flags & flags::COUNT_CALLS != 0 {

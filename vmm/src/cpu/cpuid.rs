@@ -3,6 +3,7 @@
 use core::arch::x86_64::__cpuid_count;
 
 use kvm_bindings::{CpuId, KVM_CPUID_FLAG_SIGNIFCANT_INDEX, kvm_cpuid_entry2};
+use unicell_guest_abi::boot::{ANY_PART, CpuidPart};
 use unicell_guest_abi::layout::{BOX_GPA, BOX_MAX};
 
 /// Leaves that are told: identity, features, caches, extended state, and addresses, with the parts
@@ -21,6 +22,33 @@ const LEAVES: [(u32, Parts); 8] = [
 const EXTENDED_STATE: u32 = 0xd;
 /// More parts than any processor counts.
 const MAX_COUNTED: u32 = 8;
+
+/// Leaves of CPUID by which programs and libraries choose what they do (SDM vol. 2 and APM vol. 3,
+/// CPUID), with the parts of each and the bits of EAX, EBX, ECX and EDX that count.
+///
+/// Left out is what differs between the processors of one machine, between machines by their
+/// number of processors, or in name and speed alone.
+pub const PROGRAM_LEAVES: [(u32, u32, [u32; 4]); 15] = [
+    (0x0, 1, [ALL; 4]),
+    // EBX: the line size for CLFLUSH, not the processor's number.
+    (0x1, 1, [ALL, 0xff00, ALL, ALL]),
+    (0x2, 1, [ALL; 4]),
+    // EAX: the cache's kind, not who shares it.
+    (0x4, 5, [0x3fff, ALL, ALL, ALL]),
+    (0x7, 3, [ALL; 4]),
+    (0xd, 1, [ALL; 4]),
+    (0x1d, 2, [ALL; 4]),
+    (0x1e, 1, [ALL; 4]),
+    (0x24, 1, [ALL; 4]),
+    (0x8000_0000, 1, [ALL; 4]),
+    (0x8000_0001, 1, [ALL; 4]),
+    (0x8000_0005, 1, [ALL; 4]),
+    (0x8000_0006, 1, [ALL; 4]),
+    // ECX: the number of cores.
+    (0x8000_0008, 1, [ALL, ALL, 0, ALL]),
+    (0x8000_001d, 5, [0x3fff, ALL, ALL, ALL]),
+];
+const ALL: u32 = u32::MAX;
 
 /// The numbered parts of a leaf.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -111,6 +139,36 @@ pub(crate) fn hide_host(cpuid: &mut CpuId) {
     }
 }
 
+/// The answers of a processor with these features to a guest in which CPUID traps: the leaves of
+/// [`PROGRAM_LEAVES`], with the bits of them that count. Returns how many there are.
+pub(crate) fn answers(cpuid: &CpuId, answers: &mut [CpuidPart]) -> u32 {
+    let mut count = 0;
+    for entry in cpuid.as_slice() {
+        let known = PROGRAM_LEAVES.iter();
+        let Some((.., mask)) = known.clone().find(|(leaf, ..)| *leaf == entry.function) else {
+            continue;
+        };
+        let Some(answer) = answers.get_mut(count) else {
+            break;
+        };
+        let mut values = [entry.eax, entry.ebx, entry.ecx, entry.edx];
+        match (entry.function, entry.index) {
+            (0x1, _) => values[2] |= OSXSAVE,
+            // Of the state that is on, not of what was on when the host was asked.
+            (EXTENDED_STATE, 0) => values[1] = xstate_size(cpuid),
+            _ => {}
+        }
+        let numbered = entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX != 0;
+        *answer = CpuidPart {
+            leaf: entry.function,
+            part: if numbered { entry.index } else { ANY_PART },
+            values: std::array::from_fn(|n| values[n] & mask[n]),
+        };
+        count += 1;
+    }
+    count as u32
+}
+
 fn entry(function: u32, index: u32, numbered: bool) -> kvm_cpuid_entry2 {
     let found = __cpuid_count(function, index);
     kvm_cpuid_entry2 {
@@ -148,4 +206,50 @@ pub(crate) fn xstate_size(cpuid: &CpuId) -> u32 {
     let ends = components.filter_map(|component| leaf(cpuid, EXTENDED_STATE, component));
     ends.map(|leaf| leaf.eax.saturating_add(leaf.ebx))
         .fold(LEAST, u32::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(entries: &[kvm_cpuid_entry2], room: usize) -> Vec<CpuidPart> {
+        let cpuid = CpuId::from_entries(entries).unwrap();
+        let mut answers = vec![CpuidPart::default(); room];
+        let count = super::answers(&cpuid, &mut answers);
+        answers.truncate(count as usize);
+        answers
+    }
+
+    fn told(function: u32, index: u32, flags: u32) -> kvm_cpuid_entry2 {
+        kvm_cpuid_entry2 {
+            function,
+            index,
+            flags,
+            eax: ALL,
+            ebx: ALL,
+            ecx: ALL,
+            edx: ALL,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_trapped_cpuid_tells_what_counts_and_no_more() {
+        let numbered = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+        let hypervisor = told(0x4000_0000, 0, 0);
+        let answers = answered(&[told(1, 0, 0), hypervisor, told(4, 2, numbered)], 8);
+        let [features, cache] = answers[..] else {
+            panic!("{answers:?}");
+        };
+        assert_eq!((features.leaf, features.part), (1, ANY_PART));
+        assert_eq!(features.values[1], 0xff00, "the processor's number is told");
+        assert_eq!((cache.leaf, cache.part), (4, 2));
+        assert_eq!(cache.values[0], 0x3fff, "who shares the cache is told");
+    }
+
+    #[test]
+    fn more_than_there_is_room_for_is_left_out() {
+        let entries: Vec<_> = (0..5).map(|part| told(7, part, 1)).collect();
+        assert_eq!(answered(&entries, 3).len(), 3);
+    }
 }

@@ -34,9 +34,9 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// A machine with these features, whose guest must not read the time stamp counter if
-    /// `no_tsc`.
-    pub(super) fn new(kvm: &Kvm, cpuid: &CpuId, no_tsc: bool) -> Result<Self, ProbeError> {
+    /// A machine with these features; `hidden` if its guest must not see the host: then the time
+    /// stamp counter and CPUID trap, where they can.
+    pub(super) fn new(kvm: &Kvm, cpuid: &CpuId, hidden: bool) -> Result<Self, ProbeError> {
         /// Time-stamp disable (SDM vol. 3, 2.5).
         const CR4_TSD: u64 = 1 << 2;
         let header = header();
@@ -50,8 +50,10 @@ impl Machine {
         kvm::set_features(&vcpu, cpuid)?;
         kvm::set_msrs(&vcpu, &header)?;
         let (regs, mut sregs) = cpu::initial(&header, layout::TABLES_GPA);
-        if no_tsc {
+        if hidden {
             sregs.cr4 |= CR4_TSD;
+            // Whether it does is what the guest finds out.
+            let _ = kvm::trap_cpuid(&vcpu);
         }
         Ok(Self {
             vcpu,

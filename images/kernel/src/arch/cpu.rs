@@ -1,7 +1,12 @@
 //! Instructions that have no name in Rust.
 #![allow(unsafe_code)]
 
+use alloc::vec::Vec;
 use core::arch::asm;
+
+use unicell_guest_abi::boot::{ANY_PART, BootInfo, CpuidPart};
+
+use crate::sync::Mutex;
 
 /// The FS base, which belongs to the program.
 #[must_use]
@@ -43,9 +48,26 @@ pub fn base_pointer() -> u64 {
     base
 }
 
+/// What CPUID answers in a reproducible run; empty in an ordinary one, where it does not trap.
+static CPUID: Mutex<Vec<CpuidPart>> = Mutex::new(Vec::new());
+
+/// Takes what the VMM tells of CPUID. Called once, when there is a heap.
+pub fn init(boot: &BootInfo) {
+    let count = (boot.cpuid_count as usize).min(boot.cpuid.len());
+    *CPUID.lock() = Vec::from(&boot.cpuid[..count]);
+}
+
 /// CPUID: EAX, EBX, ECX, EDX. An exit on most hosts: never on the way to a program's start.
 #[must_use]
 pub fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+    {
+        let told = CPUID.lock();
+        if !told.is_empty() {
+            let is_it =
+                |part: &&CpuidPart| part.leaf == leaf && [subleaf, ANY_PART].contains(&part.part);
+            return told.iter().find(is_it).map_or([0; 4], |part| part.values);
+        }
+    }
     let result = core::arch::x86_64::__cpuid_count(leaf, subleaf);
     [result.eax, result.ebx, result.ecx, result.edx]
 }

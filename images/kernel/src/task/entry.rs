@@ -2,7 +2,7 @@
 
 use super::accounts::Used;
 use super::{crash, current, exit, out_of_memory, scheduler};
-use crate::arch::Frame;
+use crate::arch::{Frame, cpu};
 use crate::device::platform;
 use crate::errno::Result;
 use crate::memory::user::{self, Access};
@@ -44,7 +44,7 @@ pub(crate) fn thread_begins() {
 pub(crate) fn exception(vector: u8, error: u64, address: u64) {
     let info = match vector {
         PAGE_FAULT => page_fault(error, address),
-        PROTECTION if reproducible::is_on() && read_time_stamp() => None,
+        PROTECTION if reproducible::is_on() && (read_time_stamp() || ask_processor()) => None,
         _ => Some(fault_info(vector, error)),
     };
     if let Some(info) = info {
@@ -148,6 +148,20 @@ fn read_time_stamp() -> bool {
             // The processor's number.
             frame.rcx = 0;
         }
+    });
+    true
+}
+
+/// Does CPUID, which traps in a reproducible run, if the program is at one.
+fn ask_processor() -> bool {
+    let rip = current().context().frame().rip;
+    if user::read(rip) != Ok([0x0f_u8, 0xa2]) {
+        return false;
+    }
+    current().context().with_frame(|frame| {
+        let values = cpu::cpuid(frame.rax as u32, frame.rcx as u32);
+        [frame.rax, frame.rbx, frame.rcx, frame.rdx] = values.map(u64::from);
+        frame.rip += 2;
     });
     true
 }

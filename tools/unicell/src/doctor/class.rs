@@ -1,36 +1,9 @@
 //! The CPU class: hosts of one class give the same program the same results to the last bit.
 
-use unicell_vmm::probe::{Leaf, Probe};
+use unicell_vmm::probe::{Leaf, PROGRAM_LEAVES as LEAVES, Probe};
 
 /// A hash of one version of this module's idea of a class is never one of another.
 const DOMAIN: &[u8] = b"unicell CPU class 1\0";
-const ALL: u32 = u32::MAX;
-
-/// Leaves of CPUID by which programs and libraries choose what they do (SDM vol. 2 and APM vol. 3,
-/// CPUID), with the parts of each and the bits of EAX, EBX, ECX and EDX that count.
-///
-/// Left out is what differs between the processors of one machine, between machines by their
-/// number of processors, or in name and speed alone.
-const LEAVES: [(u32, u32, [u32; 4]); 15] = [
-    (0x0, 1, [ALL; 4]),
-    // EBX: the line size for CLFLUSH, not the processor's number.
-    (0x1, 1, [ALL, 0xff00, ALL, ALL]),
-    (0x2, 1, [ALL; 4]),
-    // EAX: the cache's kind, not who shares it.
-    (0x4, 5, [0x3fff, ALL, ALL, ALL]),
-    (0x7, 3, [ALL; 4]),
-    (0xd, 1, [ALL; 4]),
-    (0x1d, 2, [ALL; 4]),
-    (0x1e, 1, [ALL; 4]),
-    (0x24, 1, [ALL; 4]),
-    (0x8000_0000, 1, [ALL; 4]),
-    (0x8000_0001, 1, [ALL; 4]),
-    (0x8000_0005, 1, [ALL; 4]),
-    (0x8000_0006, 1, [ALL; 4]),
-    // ECX: the number of cores.
-    (0x8000_0008, 1, [ALL, ALL, 0, ALL]),
-    (0x8000_001d, 5, [0x3fff, ALL, ALL, ALL]),
-];
 
 /// The leaves and parts that a probe has to ask for.
 pub(crate) fn wanted() -> Vec<(u32, u32)> {
