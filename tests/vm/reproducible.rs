@@ -16,6 +16,7 @@ use unicell_tests::boxes::{repository, tree, unicell};
 use unicell_tests::hosts::{Host, scale, skip, too_long_here};
 use unicell_tests::process::{Outcome, finish};
 use unicell_tests::run::Run;
+use unicell_tests::session::Session;
 
 /// Prints all by which a host, a moment or a schedule could be told.
 const PYTHON: &str = r#"
@@ -330,6 +331,27 @@ fn a_receipt_of_another_build_of_the_vmm_is_compared_and_said_to_be_one() {
         different.err().contains("another build of the VMM"),
         "{different}"
     );
+}
+
+#[test]
+fn what_was_typed_at_a_terminal_is_typed_again() {
+    let place = Place::new();
+    let shell = Run::new(&tree("busybox"), "/bin/busybox")
+        .arg("sh")
+        .env("PS1", "sh> ")
+        .options(["-it"]);
+    let mut session = Session::start(place.receipted(shell, "r").command(), 24, 80);
+    session.expect("sh> ");
+    session.type_in("stty size; date +%s\r");
+    session.expect("24 80\r\n1577836800\r\n");
+    session.expect("sh> ");
+    session.resize(30, 90);
+    session.type_in("stty size; exit 5\r");
+    session.expect("30 90\r\n");
+    let (code, seen) = session.end();
+    assert_eq!(code, 5, "{seen}");
+    let outcome = verify(&place.path("r"), &[]);
+    assert_eq!(outcome.code, 0, "{outcome}");
 }
 
 /// Made on this machine, where the emulated one can read it: that has another processor.
