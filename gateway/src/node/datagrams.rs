@@ -121,7 +121,7 @@ impl Port {
         });
         flows.insert(client, Arc::clone(&flow));
         let (port, ours) = (Arc::clone(self), Arc::clone(&flow));
-        tokio::spawn(async move {
+        self.live.ports.spawn(async move {
             let cancel = port.live.cancel.clone();
             tokio::select! {
                 () = port.carry(client, &ours, theirs) => {}

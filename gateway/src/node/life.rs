@@ -161,6 +161,8 @@ impl Gateway {
         // What is remembered of it holds nothing of the host.
         drop(live.handle.lock().take());
         live.published.iter().for_each(publish::Published::release);
+        live.ports.close();
+        live.ports.wait().await;
         self.0.streams.end_all(id);
         if tokio::time::timeout(LAST_WORDS, live.log.ended())
             .await

@@ -28,6 +28,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
 use unicell_gateway_api::instance::{Determinism, Jail, Owner, Usage};
@@ -108,6 +109,8 @@ struct Live {
     gateway_streams: Arc<Semaphore>,
     /// Ends what the node does for the instance.
     cancel: CancellationToken,
+    /// What serves its ports of the host until then: an end is told when they are free again.
+    ports: TaskTracker,
     phase: watch::Sender<Phase>,
     facts: Mutex<Facts>,
 }

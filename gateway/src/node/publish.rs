@@ -98,8 +98,9 @@ impl Gateway {
                 host: published.host,
             };
             self.tell(live, what);
+            let ports = live.ports.clone();
             let (gateway, live, slot) = (self.clone(), Arc::clone(live), published.slot);
-            tokio::spawn(async move {
+            ports.spawn(async move {
                 let cancel = live.cancel.clone();
                 tokio::select! {
                     () = gateway.take(&live, socket, slot) => {}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
 use unicell_gateway_api::instance::{Outcome, Start, Started, State as Life, Usage};
@@ -234,6 +235,7 @@ impl Gateway {
             relayed: Arc::default(),
             gateway_streams: Arc::new(Semaphore::new(config.gateway_streams)),
             cancel: CancellationToken::new(),
+            ports: TaskTracker::new(),
             phase: watch::Sender::new(Phase::Starting),
             facts: Mutex::new(Facts::default()),
         });
