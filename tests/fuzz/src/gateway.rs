@@ -1,5 +1,6 @@
 //! What guests and clients ask of a node.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,8 +29,6 @@ const ANSWER: usize = 512 << 10;
 /// How long nothing is said before the caller hangs up. It decides how much is answered, and not
 /// whether what has to hold does.
 const IDLE: Duration = Duration::from_millis(20);
-/// Longer than a connection lasts whose other end is gone, on any machine.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection to the API. The first byte says whose it is; `{token}` and `{instance}` in what
 /// follows stand for those of an instance that runs.
@@ -55,9 +54,14 @@ pub(crate) fn http(bytes: &[u8]) {
         let sent = replace(bytes, b"{token}", token.reveal().as_bytes());
         let sent = replace(&sent, b"{instance}", started.id.to_string().as_bytes());
         let (ours, theirs) = tokio::io::duplex(4096);
-        let serving = timeout(LIMIT, http::serve(&node.gateway, theirs, door));
-        let (answers, ended) = tokio::join!(talk(ours, &sent), serving);
-        ended.expect("a connection ends when its other end does");
+        let serving = http::serve(&node.gateway, theirs, door);
+        let mut talking = pin!(talk(ours, &sent));
+        // An answer that follows a log may go on after the caller has hung up, until there is
+        // something to write.
+        let answers = tokio::select! {
+            answers = &mut talking => answers,
+            () = serving => talking.await,
+        };
         let starts = b"HTTP/1.1 ";
         let number = answers.windows(starts.len()).filter(|at| at == starts);
         assert!(answers.len() <= number.count() * ANSWER);
