@@ -18,7 +18,7 @@ use unicell_guest_abi::layout::RAM_MIN;
 use unicell_guest_abi::message::{FIRST_INCOMING, kind, transport};
 
 use crate::backend::Backend;
-use crate::device::Device;
+use crate::device::{Device, Doorbells};
 use crate::governor::{Governor, Hold};
 use crate::link::{Command, InstanceEnd, Message, NodeEnd, Transport};
 use crate::linked::Linked;
@@ -121,7 +121,9 @@ impl Rig {
     pub(crate) fn serve(&mut self) -> Result<(), crate::device::Violation> {
         use rustix::event::PollFlags;
         loop {
-            let pass = self.device.serve(&self.memory, &mut self.linked)?;
+            let pass = self
+                .device
+                .serve(&self.memory, &mut self.linked, Doorbells::Wanted)?;
             let news = [
                 PollFlags::IN,
                 PollFlags::IN,

@@ -12,7 +12,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 use crate::backend::{Backend, Watch};
 use crate::clock::{ClockWriter, monotonic_ns};
-use crate::device::{Device, Pass, Violation};
+use crate::device::{Device, Doorbells, Pass, Violation};
 use crate::governor::Governor;
 use crate::memory::Memory;
 use crate::monitor::{Monitor, Stop};
@@ -25,6 +25,13 @@ const TICK_NS: u64 = 4_000_000;
 /// How soon after a look the next may follow, when the guest names a deadline: it may name one that
 /// is always past.
 const GAP_NS: u64 = 500_000;
+/// How long a running guest may go without having seen news before it is interrupted: most find them
+/// at their next system call, and an interruption costs more than one.
+const GRACE_NS: u64 = 200_000;
+/// While the guest runs and has lately had the device work: how long the I/O thread sleeps before it
+/// looks again, by how many looks in a row have found nothing. After the last it asks for doorbells.
+/// A doorbell costs the guest as much as a system call.
+const DOZES_NS: [u64; 3] = [50_000, 100_000, 200_000];
 
 /// What the threads of an instance share.
 pub(crate) struct Instance {
@@ -34,6 +41,19 @@ pub(crate) struct Instance {
     pub(crate) service: Mutex<Service>,
     pub(crate) clock: Mutex<ClockWriter>,
     pub(crate) promise: Promise,
+}
+
+impl Instance {
+    /// Leaves word for the guest's kernel that it should look around before it returns to the
+    /// program.
+    pub(crate) fn leave_word(&self) {
+        let at = SHARED_GPA + std::mem::offset_of!(Shared, preempt) as u64;
+        // The page lies in every RAM.
+        let _ = self
+            .memory
+            .ram()
+            .store(1u32, GuestAddress(at), Ordering::SeqCst);
+    }
 }
 
 /// The device and what it is connected to.
@@ -74,8 +94,12 @@ impl Service {
     }
 
     /// Serves the device once.
-    pub(crate) fn pass(&mut self, memory: &Memory) -> Result<Pass, Violation> {
-        let pass = self.device.serve(memory, &mut *self.backend)?;
+    pub(crate) fn pass(
+        &mut self,
+        memory: &Memory,
+        doorbells: Doorbells,
+    ) -> Result<Pass, Violation> {
+        let pass = self.device.serve(memory, &mut *self.backend, doorbells)?;
         self.chains += pass.chains;
         Ok(pass)
     }
@@ -91,6 +115,10 @@ impl Service {
 struct Turn {
     /// There is more to do at once.
     more: bool,
+    /// Chains were used.
+    worked: bool,
+    /// The guest was left word of news.
+    told: bool,
     /// All that the guest wrote and sent is delivered.
     delivered: bool,
     /// When to look again at the latest, monotonic ns.
@@ -104,7 +132,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.stop(Stop::Io);
-            self.0.news();
+            self.0.rouse();
         }
     }
 }
@@ -133,8 +161,8 @@ impl Io {
         }
         self.instance.governor.has_served();
         if monitor.stopped().is_some() {
-            // Takes the vCPU out of the guest or its sleep: it sees the order and ends.
-            monitor.news();
+            // It sees the order and ends.
+            monitor.rouse();
         }
     }
 
@@ -144,25 +172,35 @@ impl Io {
         let mut spinning = Spinning::default();
         let mut watched = Vec::new();
         let mut events = Vec::new();
+        // Looks in a row that have found nothing.
+        let mut idle = DOZES_NS.len();
+        // When a guest that was left word of news is to have seen them.
+        let mut insist_at = u64::MAX;
         loop {
             // Before the pass: what the guest wrote before it ended is then seen by the pass.
             let finishing = monitor.is_finishing();
             let now = monotonic_ns();
-            let Turn {
-                more,
-                delivered,
-                again,
-            } = self.pass(now, &events, &mut watched)?;
+            let doorbells = match idle < DOZES_NS.len() && monitor.parked_until().is_none() {
+                true => Doorbells::Unwanted,
+                false => Doorbells::Wanted,
+            };
+            let turn = self.pass(now, &events, &mut watched, doorbells)?;
             if now >= self.deadline {
                 monitor.stop(Stop::TimedOut);
             }
-            let again = again.min(
-                self.instance
-                    .governor
-                    .look(now, &self.instance.memory, monitor),
-            );
-            if monitor.stopped().is_some() || (finishing && delivered) {
+            let governor = &self.instance.governor;
+            let again = turn
+                .again
+                .min(governor.look(now, &self.instance.memory, monitor));
+            if monitor.stopped().is_some() || (finishing && turn.delivered) {
                 return Ok(());
+            }
+            if turn.told {
+                insist_at = insist_at.min(now + GRACE_NS);
+            }
+            if now >= insist_at {
+                self.insist();
+                insist_at = u64::MAX;
             }
             if now >= self.next_look(looked) {
                 if self.instance.promise.level().is_reproducible() {
@@ -172,13 +210,30 @@ impl Io {
                 }
                 looked = now;
             }
-            let until = if more {
+            idle = if turn.worked {
                 0
             } else {
-                self.next_look(looked).min(again)
+                idle.saturating_add(1)
             };
-            let ns = until.min(self.deadline).saturating_sub(now);
-            events = self.wait(ns, &watched).map_err(Failure::Poll)?;
+            let until = if turn.more {
+                now
+            } else {
+                let until = self.next_look(looked).min(again).min(insist_at);
+                until.min(self.deadline)
+            };
+            let ns = until.saturating_sub(now);
+            let doze = DOZES_NS.get(idle).filter(|_| !turn.more);
+            events = match doze {
+                Some(doze) if monitor.doze() => {
+                    let slept = self.wait(ns.min(*doze), &[]);
+                    monitor.awake();
+                    slept.and_then(|_| self.wait(0, &watched))
+                }
+                // Parked since: only whoever is going to wait needs doorbells.
+                _ if doorbells == Doorbells::Unwanted => self.wait(0, &watched),
+                _ => self.wait(ns, &watched),
+            }
+            .map_err(Failure::Poll)?;
         }
     }
 
@@ -188,6 +243,7 @@ impl Io {
         now: u64,
         events: &[PollFlags],
         watched: &mut Vec<Watch>,
+        doorbells: Doorbells,
     ) -> Result<Turn, Violation> {
         let mut service = lock(&self.instance.service);
         service.wakeups += 1;
@@ -195,19 +251,41 @@ impl Io {
         if events.iter().any(|event| !event.is_empty()) {
             service.backend.ready(events);
         }
-        let pass = service.pass(&self.instance.memory)?;
+        let pass = service.pass(&self.instance.memory, doorbells)?;
         watched.clear();
         service.backend.watch(service.device.has_room(), watched);
         let delivered = !pass.more && service.is_delivered();
         drop(service);
-        if pass.news {
-            self.instance.monitor.news();
+        let told = pass.news && !self.instance.monitor.news();
+        // In a reproducible run the guest looks when it asks, and at no other moment.
+        if told && !self.instance.promise.level().is_reproducible() {
+            self.instance.leave_word();
         }
         Ok(Turn {
             more: pass.more,
+            worked: pass.chains > 0,
+            told,
             delivered,
             again,
         })
+    }
+
+    /// Interrupts a guest that has not seen the news of which it was left word.
+    fn insist(&self) {
+        let Instance {
+            memory,
+            monitor,
+            service,
+            ..
+        } = &*self.instance;
+        if !monitor.has_news() {
+            return;
+        }
+        if lock(service).device.has_unseen(memory) {
+            monitor.interrupt();
+        } else {
+            monitor.seen();
+        }
     }
 
     /// When to look at the guest next, the last time having been at `looked`.

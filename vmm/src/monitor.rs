@@ -2,10 +2,14 @@
 //! it, and the order to end.
 //!
 //! **Parking.** `state` is one word. The vCPU thread moves it from RUNNING to PARKED before it
-//! sleeps, whoever has news moves it to NEWS. If NEWS came first, parking returns at once; if
-//! PARKED came first, the one with news wakes the sleeper. News stays until the guest parks or is
-//! interrupted inside the program: a guest that was told by the preemption word alone may already
-//! have looked at its rings, and must find its next park short.
+//! sleeps, whoever has news moves it to NEWS. If PARKED came first, the one with news wakes the
+//! sleeper. If NEWS came first, the guest may have found the news by itself since: parking returns
+//! at once if its rings say that it has not. NEWS stays until the guest parks, is interrupted inside
+//! the program, or has seen it.
+//!
+//! **Dozing.** While the guest runs and keeps the I/O thread busy, that thread asks for no doorbells
+//! and looks at the device now and then. A guest that parks wakes it: `dozing` is set before the I/O
+//! thread looks whether the guest is parked, and read after the guest is.
 //!
 //! **Kicks.** A kick makes KVM_RUN return. `immediate_exit` is set before the signal is sent, and
 //! the vCPU thread clears it before it reads the wishes: a wish made after that reading finds the
@@ -55,6 +59,8 @@ pub(crate) struct Monitor {
     preempt: AtomicBool,
     /// A kick is under way that the vCPU thread has not yet noticed.
     kicked: AtomicBool,
+    /// The I/O thread looks at the device in a while, and nobody rings for it.
+    dozing: AtomicBool,
     /// A [`Stop`], or 0.
     stop: AtomicU32,
     /// The guest has said that it ends: deliver what it wrote, then return.
@@ -73,6 +79,7 @@ impl Monitor {
             parked_until: AtomicU64::new(0),
             preempt: AtomicBool::new(false),
             kicked: AtomicBool::new(false),
+            dozing: AtomicBool::new(false),
             stop: AtomicU32::new(0),
             finish: AtomicBool::new(false),
             exits: AtomicU64::new(0),
@@ -104,9 +111,7 @@ impl Monitor {
     /// The program was interrupted: its kernel looks at everything now.
     pub(crate) fn interrupted(&self) {
         self.preempt.store(false, Ordering::SeqCst);
-        let _ = self
-            .state
-            .compare_exchange(NEWS, RUNNING, Ordering::SeqCst, Ordering::SeqCst);
+        self.seen();
     }
 
     /// The kernel was told to look around before it returns to the program.
@@ -115,14 +120,17 @@ impl Monitor {
     }
 
     /// Sleeps until there is news or the monotonic clock shows `deadline` ns. Returns whether that
-    /// has come.
-    pub(crate) fn park(&self, deadline: u64) -> bool {
+    /// has come. `unseen` says whether the guest has not seen the news that came before.
+    pub(crate) fn park(&self, deadline: u64, unseen: impl FnOnce() -> bool) -> bool {
         let mut is_over = false;
         self.parked_until.store(deadline, Ordering::Relaxed);
-        let parked =
-            self.state
-                .compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::SeqCst);
-        if parked.is_ok() {
+        let had_news = self.state.swap(PARKED, Ordering::SeqCst) == NEWS;
+        if self.dozing.swap(false, Ordering::SeqCst) {
+            self.wake_io();
+        }
+        // An order to stop that comes after this look finds the guest parked.
+        let stays = self.stopped().is_none() && !(had_news && unseen());
+        if stays {
             let until = clock::timespec(deadline);
             while self.state.load(Ordering::SeqCst) == PARKED {
                 let flags = futex::Flags::PRIVATE;
@@ -171,15 +179,45 @@ impl Monitor {
         self.finish.load(Ordering::SeqCst)
     }
 
-    /// There is news for the guest, already visible in its memory.
-    pub(crate) fn news(&self) {
-        match self.state.swap(NEWS, Ordering::SeqCst) {
-            PARKED => {
-                // A wake-up of nobody is no error.
-                let _ = futex::wake(&self.state, futex::Flags::PRIVATE, 1);
-            }
-            _ => self.kick(),
+    /// There is news for the guest, already visible in its memory: wakes it if it is parked.
+    /// Returns whether it was.
+    pub(crate) fn news(&self) -> bool {
+        let parked = self.state.swap(NEWS, Ordering::SeqCst) == PARKED;
+        if parked {
+            // A wake-up of nobody is no error.
+            let _ = futex::wake(&self.state, futex::Flags::PRIVATE, 1);
         }
+        parked
+    }
+
+    /// The guest has seen all news.
+    pub(crate) fn seen(&self) {
+        let _ = self
+            .state
+            .compare_exchange(NEWS, RUNNING, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Takes the vCPU out of the guest or its sleep.
+    pub(crate) fn rouse(&self) {
+        if !self.news() {
+            self.kick();
+        }
+    }
+
+    /// The I/O thread is going to sleep for a while, without doorbells. Returns whether it should:
+    /// not while the guest is parked.
+    pub(crate) fn doze(&self) -> bool {
+        self.dozing.store(true, Ordering::SeqCst);
+        let running = self.state.load(Ordering::SeqCst) != PARKED;
+        if !running {
+            self.awake();
+        }
+        running
+    }
+
+    /// The I/O thread looks at the device.
+    pub(crate) fn awake(&self) {
+        self.dozing.store(false, Ordering::SeqCst);
     }
 
     /// The program should be interrupted, if it is running.
@@ -264,8 +302,36 @@ mod tests {
     fn news_that_comes_first_makes_the_park_short() {
         let monitor = Monitor::new().unwrap();
         monitor.news();
-        monitor.park(NEVER);
+        monitor.park(NEVER, || true);
         assert!(!monitor.has_news(), "it was delivered");
+    }
+
+    #[test]
+    fn news_that_the_guest_has_found_by_itself_does_not_make_the_park_short() {
+        let monitor = Monitor::new().unwrap();
+        monitor.news();
+        let soon = crate::clock::monotonic_ns() + 1_000_000;
+        assert!(monitor.park(soon, || false), "it slept to its deadline");
+    }
+
+    #[test]
+    fn whoever_is_to_stop_does_not_park() {
+        let monitor = Monitor::new().unwrap();
+        monitor.stop(Stop::Violation);
+        monitor.rouse();
+        monitor.park(NEVER, || false);
+    }
+
+    #[test]
+    fn whoever_parks_wakes_an_io_thread_that_dozes() {
+        let monitor = Monitor::new().unwrap();
+        assert!(monitor.doze(), "the guest runs");
+        monitor.park(crate::clock::monotonic_ns(), || true);
+        let woken = rustix::io::read(monitor.wake_fd(), &mut [0; 8]);
+        assert_eq!(woken, Ok(8));
+        monitor.park(crate::clock::monotonic_ns(), || true);
+        let woken = rustix::io::read(monitor.wake_fd(), &mut [0; 8]);
+        assert_eq!(woken, Err(Errno::AGAIN), "nobody dozes");
     }
 
     #[test]
@@ -275,7 +341,7 @@ mod tests {
         assert!(monitor.wants_preemption());
         // The kernel may have looked at its rings already, and miss them when it parks.
         monitor.told();
-        monitor.park(NEVER);
+        monitor.park(NEVER, || true);
     }
 
     #[test]
@@ -285,7 +351,7 @@ mod tests {
         monitor.interrupted();
         assert!(!monitor.wants_preemption());
         let soon = crate::clock::monotonic_ns() + 1_000_000;
-        monitor.park(soon);
+        monitor.park(soon, || true);
         assert!(crate::clock::monotonic_ns() >= soon);
     }
 
@@ -311,7 +377,7 @@ mod tests {
         while seen < ROUNDS {
             let round = rounds.load(Ordering::SeqCst);
             if round == seen || round == u64::MAX {
-                monitor.park(NEVER);
+                monitor.park(NEVER, || true);
                 continue;
             }
             seen = round;

@@ -10,6 +10,7 @@ use unicell_guest_abi::platform::{CALL_ROWS, CallCount, Counters, Shared};
 
 use crate::backend::Backend;
 use crate::clock::ClockWriter;
+use crate::device::Doorbells;
 use crate::governor::{Governor, Hold};
 use crate::helper::Helper;
 use crate::io::{Failure, Instance, Io, Service, lock};
@@ -200,7 +201,7 @@ enum Last {
 /// Delivers what is left, most often little or nothing, without a switch to the other thread.
 fn last_pass(instance: &Instance) -> Last {
     let mut service = lock(&instance.service);
-    let pass = service.pass(&instance.memory);
+    let pass = service.pass(&instance.memory, Doorbells::Wanted);
     match pass {
         _ if service.failure.is_some() => Last::Broken,
         Ok(pass) if !pass.more && service.is_delivered() => Last::Delivered,

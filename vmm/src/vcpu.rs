@@ -1,16 +1,14 @@
 //! The vCPU thread: runs the guest, serves its exits.
 
-use std::sync::atomic::Ordering;
-
 use kvm_bindings::{KVM_SYNC_X86_REGS, kvm_regs, kvm_sregs};
 use kvm_ioctls::{VcpuExit, VcpuFd};
-use unicell_guest_abi::layout::{DEVICE_GPA, KERNEL_HALF, PAGE_SIZE, SHARED_GPA};
-use unicell_guest_abi::platform::{self, NEVER, Shared};
+use unicell_guest_abi::layout::{DEVICE_GPA, KERNEL_HALF, PAGE_SIZE};
+use unicell_guest_abi::platform::{self, NEVER};
 use unicell_guest_abi::{cpu, exit, layout};
-use vm_memory::{Bytes, GuestAddress};
 
 use crate::backend::Ask;
 use crate::clock::monotonic_coarse_ns;
+use crate::device::Doorbells;
 use crate::io::{Instance, lock};
 use crate::kvm::{Attached, KvmError};
 use crate::monitor::Stop;
@@ -157,7 +155,13 @@ impl<'a> Vcpu<'a> {
         match offset {
             platform::PARK => {
                 self.exits.parks += 1;
-                self.instance.monitor.park(value);
+                let Instance {
+                    monitor,
+                    memory,
+                    service,
+                    ..
+                } = self.instance;
+                monitor.park(value, || lock(service).device.has_unseen(memory));
                 lock(&self.instance.clock).refresh(&self.instance.memory);
                 Ok(())
             }
@@ -188,7 +192,7 @@ impl<'a> Vcpu<'a> {
             // What else the device has news of is none of its business.
             while lock(&self.instance.service).backend.is_asked()
                 && self.instance.monitor.stopped().is_none()
-                && !self.instance.monitor.park(until)
+                && !self.instance.monitor.park(until, || true)
             {}
         }
         lock(&self.instance.service).backend.asked();
@@ -199,7 +203,7 @@ impl<'a> Vcpu<'a> {
     fn look_for_input(&mut self, ask: Ask) -> Result<bool, Halt> {
         let mut service = lock(&self.instance.service);
         service.backend.ask(ask).map_err(|_| Halt::Diverged)?;
-        let pass = service.pass(&self.instance.memory);
+        let pass = service.pass(&self.instance.memory, Doorbells::Wanted);
         pass.map_err(|violation| Halt::Violation(violation.to_string()))?;
         Ok(service.backend.is_asked())
     }
@@ -216,10 +220,7 @@ impl<'a> Vcpu<'a> {
             self.exits.injections += 1;
             monitor.interrupted();
         } else {
-            let at = SHARED_GPA + std::mem::offset_of!(Shared, preempt) as u64;
-            let ram = self.instance.memory.ram();
-            // The page lies in every RAM.
-            let _ = ram.store(1u32, GuestAddress(at), Ordering::SeqCst);
+            self.instance.leave_word();
             monitor.told();
         }
         Ok(())

@@ -9,8 +9,11 @@ mod console;
 mod registers;
 mod streams;
 
+use std::sync::atomic::Ordering;
+
 use unicell_guest_abi::device;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
+use vm_memory::{Bytes, GuestAddress};
 
 use crate::backend::Backend;
 use crate::memory::Memory;
@@ -47,6 +50,15 @@ pub(crate) enum Violation {
     Wild { gpa: u64, len: u32 },
     #[error("{0}")]
     Message(&'static str),
+}
+
+/// Whether the driver is to ring when it has added to a queue that was empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doorbells {
+    /// It is: nobody looks otherwise.
+    Wanted,
+    /// It need not: somebody looks again in a moment.
+    Unwanted,
 }
 
 /// What a pass over the queues came to.
@@ -122,12 +134,13 @@ impl Device {
         &mut self,
         memory: &Memory,
         backend: &mut dyn Backend,
+        doorbells: Doorbells,
     ) -> Result<Pass, Violation> {
         let mut pass = Pass::default();
         if !self.registers.is_running() {
             return Ok(pass);
         }
-        let result = self.serve_queues(memory, backend, &mut pass);
+        let result = self.serve_queues(memory, backend, doorbells, &mut pass);
         if result.is_err() {
             self.registers.needs_reset();
         }
@@ -138,6 +151,7 @@ impl Device {
         &mut self,
         memory: &Memory,
         backend: &mut dyn Backend,
+        doorbells: Doorbells,
         pass: &mut Pass,
     ) -> Result<(), Violation> {
         let Self {
@@ -155,12 +169,7 @@ impl Device {
             if !queue.ready() {
                 continue;
             }
-            let mut port = Port {
-                memory,
-                queue,
-                buffer,
-                used: 0,
-            };
+            let mut port = Port::new(memory, queue, buffer, doorbells)?;
             let more = match index {
                 device::CONSOLE => console.serve(&mut port, backend)?,
                 device::CONTROL => streams.serve_control(&mut port, backend)?,
@@ -169,12 +178,7 @@ impl Device {
             port.close(pass, more)?;
         }
         if rx.ready() {
-            let mut port = Port {
-                memory,
-                queue: rx,
-                buffer,
-                used: 0,
-            };
+            let mut port = Port::new(memory, rx, buffer, doorbells)?;
             let more = streams.serve_rx(&mut port, backend)?;
             port.close(pass, more)?;
         }
@@ -185,6 +189,20 @@ impl Device {
     /// more to do.
     pub(crate) fn console_is_empty(&self) -> bool {
         self.console.is_empty()
+    }
+
+    /// Whether a queue has chains that were used, and of which the driver asked to be told, and
+    /// which it has not seen.
+    pub(crate) fn has_unseen(&self, memory: &Memory) -> bool {
+        let unseen = |queue: &Queue| {
+            let event = queue.avail_ring() + 4 + 2 * u64::from(queue.size());
+            let event = memory.ram().load(GuestAddress(event), Ordering::SeqCst);
+            event.is_ok_and(|event: u16| {
+                queue.next_used().wrapping_sub(event).wrapping_sub(1) < queue.size()
+            })
+        };
+        let mut queues = self.registers.queues.iter();
+        self.registers.is_running() && queues.any(|queue| queue.ready() && unseen(queue))
     }
 
     /// Whether a buffer for a stream message is at hand.
@@ -199,11 +217,36 @@ struct Port<'a> {
     queue: &'a mut Queue,
     /// Where messages are assembled.
     buffer: &'a mut Vec<u8>,
+    doorbells: Doorbells,
     used: u64,
 }
 
-impl Port<'_> {
-    /// Takes the next chain, or asks the driver for a doorbell if there is none.
+impl<'a> Port<'a> {
+    fn new(
+        memory: &'a Memory,
+        queue: &'a mut Queue,
+        buffer: &'a mut Vec<u8>,
+        doorbells: Doorbells,
+    ) -> Result<Self, Violation> {
+        if doorbells == Doorbells::Unwanted {
+            // The event index of what it has added already: it never comes past that again.
+            let event = queue.used_ring() + 4 + 8 * u64::from(queue.size());
+            let passed = queue.next_avail().wrapping_sub(1);
+            let stored = memory
+                .ram()
+                .store(passed, GuestAddress(event), Ordering::Relaxed);
+            stored.map_err(|_| Violation::Rings)?;
+        }
+        Ok(Self {
+            memory,
+            queue,
+            buffer,
+            doorbells,
+            used: 0,
+        })
+    }
+
+    /// Takes the next chain; if there is none, asks the driver for a doorbell where that is wanted.
     fn next(&mut self) -> Result<Option<Chain>, Violation> {
         loop {
             let memory = self.memory.ram();
@@ -214,6 +257,9 @@ impl Port<'_> {
             };
             if let Some(head) = head {
                 return Chain::walk(self.memory, self.queue, head).map(Some);
+            }
+            if self.doorbells == Doorbells::Unwanted {
+                return Ok(None);
             }
             let more = self.queue.enable_notification(memory);
             if !more.map_err(|_| Violation::Rings)? {

@@ -199,15 +199,9 @@ impl Stream {
             return 0;
         }
         match self.kept.back_mut() {
-            // One piece: pieces of a byte each would cost many times as much.
-            Some(last) => {
-                // What was sent of it goes, once that is the larger part.
-                if self.taken > last.len() / 2 {
-                    last.drain(..std::mem::take(&mut self.taken));
-                }
-                last.extend(bytes);
-            }
-            None => self.kept.push_back(bytes),
+            // Pieces of a byte each would cost many times as much.
+            Some(last) if last.len() + bytes.len() <= DATA_MAX => last.extend(bytes),
+            _ => self.kept.push_back(bytes),
         }
         0
     }

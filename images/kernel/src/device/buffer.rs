@@ -50,6 +50,22 @@ impl Buffer {
         self.0.truncate(len);
     }
 
+    /// Its first bytes, at most `len`, for whoever keeps them.
+    pub(super) fn shortened(mut self, len: usize) -> Vec<u8> {
+        self.0.truncate(len);
+        self.0
+    }
+
+    /// What [`Buffer::shortened`] was made of, if it was not taken meanwhile; else an empty one.
+    pub(super) fn restored(mut bytes: Vec<u8>, len: usize) -> Self {
+        if bytes.capacity() < len {
+            return Self(Vec::new());
+        }
+        // SAFETY: as in `new`.
+        unsafe { bytes.set_len(len) };
+        Self(bytes)
+    }
+
     /// Where the device finds the bytes from `offset` on.
     pub(super) fn piece(&self, offset: usize, len: usize) -> Piece {
         debug_assert!(offset + len <= self.0.len());

@@ -107,7 +107,7 @@ impl State {
         self.channels[at] = channel as u8;
         let readable = (address, (HEADER + text.len()) as u32);
         self.ring
-            .add(slot, Some(readable), Some((address + STATUS as u64, 4)));
+            .add(slot, &[readable], &[(address + STATUS as u64, 4)]);
         Ok(())
     }
 }

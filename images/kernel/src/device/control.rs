@@ -80,7 +80,7 @@ pub fn request(op: u32, stream: u32, credit: u32, payload: &[u8]) -> Result<u32>
         page.write(HEADER, payload);
         let readable = (page.address(), (HEADER + payload.len()) as u32);
         let writable = (page.address() + REPLY as u64, size_of::<Reply>() as u32);
-        state.ring.add(slot as u16, Some(readable), Some(writable));
+        state.ring.add(slot as u16, &[readable], &[writable]);
         state.pages[slot] = Some(page);
         state.ring.want_news(true);
         state.ring.kick(1);

@@ -1,8 +1,7 @@
 //! The driver's side of a virtqueue: split ring, event index, rings where the guest ABI puts them.
 //!
 //! Descriptor `2n` and `2n + 1` belong to slot `n`, so that a chain is a slot number and nothing
-//! has to be searched: the first is readable by the device, the second writable, either may be
-//! absent.
+//! has to be searched.
 #![allow(unsafe_code)]
 
 use core::arch::asm;
@@ -33,6 +32,8 @@ pub(super) struct Ring {
     queue: usize,
     added: u16,
     seen: u16,
+    /// News of what the device finishes is asked for.
+    wanted: bool,
 }
 
 impl Ring {
@@ -42,6 +43,7 @@ impl Ring {
             queue,
             added: 0,
             seen: 0,
+            wanted: false,
         }
     }
 
@@ -54,14 +56,22 @@ impl Ring {
         unsafe { &*self.at::<AtomicU16>(offset) }
     }
 
-    /// Hands the chain of a slot to the device. The slot is not in use.
-    pub(super) fn add(&mut self, slot: u16, readable: Option<Piece>, writable: Option<Piece>) {
-        let chained = readable.is_some() && writable.is_some();
-        let write = |index: u16, (address, len): Piece, flags: u16| {
+    /// Hands the chain of a slot to the device, one piece or two. The slot is not in use.
+    pub(super) fn add(&mut self, slot: u16, readable: &[Piece], writable: &[Piece]) {
+        let count = readable.len() + writable.len();
+        debug_assert!((1..=2).contains(&count));
+        if self.added == 0 {
+            self.ask();
+        }
+        let readable = readable.iter().map(|piece| (piece, 0));
+        let pieces = readable.chain(writable.iter().map(|piece| (piece, WRITE)));
+        for (at, (&(address, len), flags)) in (1..).zip(pieces).take(2) {
+            let index = 2 * slot + at - 1;
+            let chained = if usize::from(at) < count { NEXT } else { 0 };
             let descriptor = Descriptor {
                 address,
                 len,
-                flags,
+                flags: flags | chained,
                 next: index + 1,
             };
             // SAFETY: `index` is in the table; the device does not look at it before it is added.
@@ -70,12 +80,6 @@ impl Ring {
                     .add(index.into())
                     .write_volatile(descriptor);
             }
-        };
-        if let Some(piece) = readable {
-            write(2 * slot, piece, if chained { NEXT } else { 0 });
-        }
-        if let Some(piece) = writable {
-            write(2 * slot + u16::from(chained), piece, WRITE);
         }
         let entry = AVAIL_OFFSET + 4 + 2 * u64::from(self.added % QUEUE_SIZE);
         self.word(entry).store(2 * slot, Ordering::Relaxed);
@@ -107,6 +111,9 @@ impl Ring {
         }
         let entry = USED_OFFSET + 4 + 8 * u64::from(self.seen % QUEUE_SIZE);
         self.seen = self.seen.wrapping_add(1);
+        if !self.wanted {
+            self.ask();
+        }
         // SAFETY: in the ring, which the device has finished writing there.
         let (id, len) = unsafe { self.at::<(u32, u32)>(entry).read_volatile() };
         Some(((id as u16 / 2).min(SLOTS - 1), len))
@@ -114,16 +121,19 @@ impl Ring {
 
     /// Asks to be told when the device finishes its next chain, or not to be. Returns whether it
     /// has already finished one.
-    pub(super) fn want_news(&self, wanted: bool) -> bool {
-        // Half the ring's numbers away is never reached.
-        let event = if wanted {
-            self.seen
-        } else {
-            self.seen.wrapping_sub(1)
-        };
-        self.word(AVAIL_OFFSET + 4 + 2 * u64::from(QUEUE_SIZE))
-            .store(event, Ordering::Relaxed);
+    pub(super) fn want_news(&mut self, wanted: bool) -> bool {
+        self.wanted = wanted;
+        self.ask();
         fence(Ordering::SeqCst);
         self.word(USED_OFFSET + 2).load(Ordering::Relaxed) != self.seen
+    }
+
+    /// Sets the event index: the next chain, or one that is never reached, since half of all numbers
+    /// lie before it.
+    fn ask(&self) {
+        const NEVER: u16 = 1 << 15;
+        let ahead = if self.wanted { 0 } else { NEVER };
+        self.word(AVAIL_OFFSET + 4 + 2 * u64::from(QUEUE_SIZE))
+            .store(self.seen.wrapping_add(ahead), Ordering::Relaxed);
     }
 }

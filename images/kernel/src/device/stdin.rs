@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use unicell_guest_abi::message::op;
 
@@ -37,8 +38,8 @@ struct State {
 impl Receiver for Incoming {
     fn credit(&self, _: u32) {}
 
-    fn data(&self, bytes: &[u8]) {
-        self.state.lock().unread.extend(bytes);
+    fn data(&self, bytes: &mut Vec<u8>) {
+        self.state.lock().unread.extend(&*bytes);
         self.readable.wake_all();
     }
 

@@ -46,7 +46,7 @@ impl Bytes {
         let end = start + max.min(source.remaining());
         let mut result = Ok(());
         while result.is_ok() && source.done() < end {
-            result = self.put_piece(source, end - source.done());
+            result = self.put_some(source, end - source.done());
         }
         let put = source.done() - start;
         self.len += put;
@@ -56,8 +56,20 @@ impl Bytes {
         }
     }
 
+    /// Adds bytes of the kernel's: as a piece of their own, with their memory, where they fill half
+    /// of that; else copied.
+    pub fn put_piece(&mut self, bytes: &mut Vec<u8>) {
+        if bytes.len() < (bytes.capacity() / 2).max(LEAST) {
+            // From the kernel's memory nothing is missing.
+            let _ = self.put(&mut Source::kernel(bytes), usize::MAX);
+            return;
+        }
+        self.len += bytes.len();
+        self.pieces.push_back(core::mem::take(bytes));
+    }
+
     /// Adds bytes to the last piece, or to a new one.
-    fn put_piece(&mut self, source: &mut Source<'_>, max: usize) -> Result<()> {
+    fn put_some(&mut self, source: &mut Source<'_>, max: usize) -> Result<()> {
         let has_room = |piece: &Vec<u8>| piece.len() < piece.capacity();
         let mut piece = match self.pieces.back().is_some_and(has_room) {
             true => self.pieces.pop_back().unwrap_or_default(),
@@ -141,6 +153,23 @@ mod tests {
         assert_eq!(queue.copy(2, &mut Sink::kernel(&mut out), 8), Ok(2));
         assert_eq!((&out[..2], queue.len()), (&b"cd"[..], 4));
         assert_eq!(queue.copy(9, &mut Sink::kernel(&mut out), 8), Ok(0));
+    }
+
+    #[test]
+    fn a_piece_is_kept_as_it_is_if_it_is_large_and_follows_what_came_before() {
+        let mut queue = Bytes::default();
+        queue.put(&mut Source::kernel(b"first"), 5).unwrap();
+        let mut large = vec![7; 5000];
+        let mut small = Vec::with_capacity(64 << 10);
+        small.extend(*b"last");
+        queue.put_piece(&mut large);
+        queue.put_piece(&mut small);
+        assert_eq!((large.len(), &small[..]), (0, &b"last"[..]));
+        let mut out = vec![0; 6000];
+        let copied = queue.copy(0, &mut Sink::kernel(&mut out), usize::MAX);
+        assert_eq!((copied, queue.len()), (Ok(5009), 5009));
+        assert_eq!((&out[..5], &out[5005..5009]), (&b"first"[..], &b"last"[..]));
+        assert!(out[5..5005].iter().all(|byte| *byte == 7));
     }
 
     #[test]

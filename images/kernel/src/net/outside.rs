@@ -6,6 +6,7 @@
 //! an address of its own reaches nothing.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::inet::{tcp, udp};
@@ -80,7 +81,7 @@ struct Nobody;
 
 impl Receiver for Nobody {
     fn credit(&self, _: u32) {}
-    fn data(&self, _: &[u8]) {}
+    fn data(&self, _: &mut Vec<u8>) {}
     fn ended(&self) {}
     fn reset(&self, _: Option<Errno>) {}
 }

@@ -1,12 +1,12 @@
 //! An end that is connected to the outside: what the stream tells it, and how one comes to be.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::end::{Caller, End, PORTS, Peer, Role};
 use crate::device::stream::{self, Arrival, Receiver, Stream};
 use crate::errno::Errno;
-use crate::io::Source;
 use crate::net::{Shut, outside};
 
 impl Receiver for End {
@@ -24,13 +24,8 @@ impl Receiver for End {
         self.changed.wake_all();
     }
 
-    fn data(&self, bytes: &[u8]) {
-        // From the kernel's memory nothing is missing.
-        let _ = self
-            .state
-            .lock()
-            .incoming
-            .put(&mut Source::kernel(bytes), usize::MAX);
+    fn data(&self, bytes: &mut Vec<u8>) {
+        self.state.lock().incoming.put_piece(bytes);
         self.changed.wake_all();
     }
 

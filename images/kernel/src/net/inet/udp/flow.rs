@@ -102,7 +102,7 @@ impl Receiver for Ear {
         end.changed.wake_all();
     }
 
-    fn data(&self, bytes: &[u8]) {
+    fn data(&self, bytes: &mut Vec<u8>) {
         let Some(end) = self.end.upgrade() else {
             return;
         };
