@@ -1,8 +1,10 @@
 //! The open streams of instances. The node keeps a duplicate of one end of
 //! each, and no more than that: bytes go from process to process. The duplicate
 //! is to break the stream (`shutdown(2)`) when a grant is withdrawn or an
-//! instance ends. A stream is forgotten when either end's process says that it
-//! is over; a process that never says so fills its own bound.
+//! instance ends. A stream is over when either end's process says so. Between
+//! two instances, the other end still counts until its process has said so too,
+//! and how many bytes went through: then both are compared. A process that never
+//! says so fills its own bound.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +16,7 @@ use parking_lot::Mutex;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 use unicell_gateway_api::id::InstanceId;
 use unicell_gateway_api::instance::Transport;
-use unicell_gateway_api::run::StreamId;
+use unicell_gateway_api::run::{Carried, StreamId};
 
 use crate::net::Member;
 
@@ -74,6 +76,10 @@ struct Open {
     ends: BTreeMap<End, u64>,
     /// How many streams each instance has.
     counts: BTreeMap<InstanceId, usize>,
+    /// How many streams are being brought to each instance.
+    arriving: BTreeMap<InstanceId, usize>,
+    /// Of those, ends that were over before their name was known here.
+    early: BTreeMap<End, Carried>,
 }
 
 #[derive(Debug)]
@@ -82,6 +88,41 @@ struct Stream {
     /// What the target calls it, once it has it.
     far: Option<End>,
     duplicate: Option<OwnedFd>,
+    /// Bytes that may lie in it unread.
+    holds: u64,
+    /// The end that is over, and what its process says, if that of the other is still to speak.
+    over: Option<(End, Carried)>,
+}
+
+/// What the end of a stream leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Nothing.
+    Nothing,
+    /// The other end is to be broken off.
+    Break(End),
+    /// The ends tell of different bytes.
+    Disputed(Dispute),
+}
+
+/// What the two ends of a stream tell differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dispute {
+    /// Whose ends they are: who sent, who received.
+    pub(crate) ends: [InstanceId; 2],
+    /// Bytes, says the one.
+    pub(crate) sent: u64,
+    /// Bytes, says the other.
+    pub(crate) received: u64,
+}
+
+/// Whether what one end says that it has sent and what the other says that it has received can both
+/// be true. What was not read when an end was closed is lost; of a datagram, the end may be.
+fn agree(transport: Transport, sent: u64, received: u64, holds: u64) -> bool {
+    match transport {
+        Transport::Tcp => received <= sent && sent - received <= holds,
+        Transport::Udp => received <= sent,
+    }
 }
 
 /// Why there is no room for a stream.
@@ -97,17 +138,101 @@ impl Open {
     fn remove(&mut self, number: u64) -> Option<Stream> {
         let stream = self.streams.remove(&number)?;
         for end in stream.ends.from.iter().chain(&stream.far) {
-            self.ends.remove(end);
-        }
-        for id in stream.ends.instances() {
-            if let Some(count) = self.counts.get_mut(&id) {
-                *count -= 1;
-                if *count == 0 {
-                    self.counts.remove(&id);
-                }
+            // One that is over may have its name in use again.
+            if self.ends.get(end) == Some(&number) {
+                self.ends.remove(end);
             }
         }
+        for id in stream.counted() {
+            decrement(&mut self.counts, id);
+        }
+        if stream.far.is_none() {
+            self.no_longer_arriving(&stream.ends);
+        }
         Some(stream)
+    }
+
+    /// A stream has arrived where it leads to, or never will.
+    fn no_longer_arriving(&mut self, ends: &Ends) {
+        if let Member::Instance(id) = ends.to {
+            decrement(&mut self.arriving, id);
+            if !self.arriving.contains_key(&id) {
+                self.early.retain(|(other, _), _| *other != id);
+            }
+        }
+    }
+
+    /// An end that is not known is over: remembered, if it may be one that is arriving.
+    fn over_early(&mut self, end: End, carried: Carried) {
+        let of = |id: InstanceId| (id, StreamId(0))..=(id, StreamId(u32::MAX));
+        let arriving = self.arriving.get(&end.0).copied().unwrap_or(0);
+        if self.early.range(of(end.0)).count() < arriving {
+            self.early.insert(end, carried);
+        }
+    }
+
+    /// One end is over; the other has yet to say what it has seen of the stream.
+    fn end_is_over(&mut self, number: u64, end: End, carried: Carried) {
+        self.ends.remove(&end);
+        decrement(&mut self.counts, end.0);
+        if let Some(stream) = self.streams.get_mut(&number) {
+            stream.over = Some((end, carried));
+            if let Some(duplicate) = stream.duplicate.take() {
+                shut(&duplicate);
+            }
+        }
+    }
+}
+
+fn decrement(counts: &mut BTreeMap<InstanceId, usize>, id: InstanceId) {
+    if let Some(count) = counts.get_mut(&id) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&id);
+        }
+    }
+}
+
+impl Stream {
+    /// Whether both ends are instances'.
+    fn is_local(&self) -> bool {
+        self.ends.from.is_some() && matches!(self.ends.to, Member::Instance(_))
+    }
+
+    /// The instance whose end is not over, if the other is.
+    fn still_to_speak(&self) -> Option<InstanceId> {
+        let (over, _) = self.over?;
+        match (self.ends.from, self.ends.to) {
+            (Some(from), Member::Instance(to)) => Some(if over == from { to } else { from.0 }),
+            _ => None,
+        }
+    }
+
+    /// For whom it counts.
+    fn counted(&self) -> Vec<InstanceId> {
+        match self.still_to_speak() {
+            Some(id) => vec![id],
+            None => self.ends.instances().collect(),
+        }
+    }
+
+    /// What the ends say differently, once both are over.
+    fn dispute(&self, end: End, said: Carried) -> Option<Dispute> {
+        let ((first, _), earlier) = self.over?;
+        let last = end.0;
+        let ways = [
+            ([first, last], earlier.sent, said.received),
+            ([last, first], said.sent, earlier.received),
+        ];
+        let differs = |(_, sent, received): &([InstanceId; 2], u64, u64)| {
+            !agree(self.ends.transport, *sent, *received, self.holds)
+        };
+        let (ends, sent, received) = ways.into_iter().find(differs)?;
+        Some(Dispute {
+            ends,
+            sent,
+            received,
+        })
     }
 }
 
@@ -131,8 +256,11 @@ impl Reserved {
     /// Keeps a duplicate of a stream's end, by which it can be broken from now on.
     pub(crate) fn duplicate(&self, end: impl AsFd) -> io::Result<()> {
         let duplicate = rustix::io::fcntl_dupfd_cloexec(end.as_fd(), 3)?;
+        // A writer waits when its buffer is full, and its last write is at most half of that.
+        let buffer = rustix::net::sockopt::socket_send_buffer_size(&duplicate)?;
         if let Some(stream) = self.streams.0.lock().streams.get_mut(&self.number) {
             stream.duplicate = Some(duplicate);
+            stream.holds = 2 * buffer as u64;
         }
         Ok(())
     }
@@ -145,7 +273,17 @@ impl Reserved {
             return false;
         };
         stream.far = Some(far);
+        let ends = stream.ends;
         open.ends.insert(far, self.number);
+        let early = open.early.remove(&far);
+        open.no_longer_arriving(&ends);
+        if let Some(carried) = early {
+            if ends.from.is_some() {
+                open.end_is_over(self.number, far, carried);
+            } else {
+                open.remove(self.number);
+            }
+        }
         true
     }
 
@@ -180,7 +318,12 @@ impl Streams {
             ends,
             far: None,
             duplicate: None,
+            holds: 0,
+            over: None,
         };
+        if let Member::Instance(to) = ends.to {
+            *open.arriving.entry(to).or_default() += 1;
+        }
         open.streams.insert(number, stream);
         Ok(Reserved {
             streams: Arc::clone(self),
@@ -189,9 +332,11 @@ impl Streams {
         })
     }
 
-    /// How many there are.
+    /// How many there are that are not over.
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().streams.len()
+        let open = self.0.lock();
+        let open = open.streams.values().filter(|stream| stream.over.is_none());
+        open.count()
     }
 
     #[cfg(test)]
@@ -199,27 +344,38 @@ impl Streams {
         self.0.lock().counts.get(&id).copied().unwrap_or(0)
     }
 
-    /// One end says that a stream is over. If it was broken off, the other end
-    /// is to be broken off too: it is returned if it is an instance's.
-    pub(crate) fn closed(&self, end: End, broken: bool) -> Option<End> {
+    /// One end's process says that a stream is over, and what went through it. If it was broken off,
+    /// the other end is to be broken off too, if it is an instance's.
+    pub(crate) fn closed(&self, end: End, broken: bool, carried: Carried) -> Closed {
         let mut open = self.0.lock();
-        let number = *open.ends.get(&end)?;
-        let stream = open.remove(number)?;
-        drop(open);
-        let outside = !matches!(stream.ends.to, Member::Instance(_)) || stream.ends.from.is_none();
-        if let Some(duplicate) = stream.duplicate {
+        let Some(number) = open.ends.get(&end).copied() else {
+            open.over_early(end, carried);
+            return Closed::Nothing;
+        };
+        let Some(stream) = open.streams.get(&number) else {
+            return Closed::Nothing;
+        };
+        let mut others = stream.ends.from.into_iter().chain(stream.far);
+        let other = others.find(|other| broken && *other != end);
+        if stream.over.is_some() {
+            let dispute = stream.dispute(end, carried);
+            open.remove(number);
+            return dispute.map_or(Closed::Nothing, Closed::Disputed);
+        }
+        if stream.is_local() {
+            open.end_is_over(number, end, carried);
+        } else if let Some(duplicate) = open.remove(number).and_then(|stream| stream.duplicate) {
+            drop(open);
             // For TCP, closing without waiting sends RST. It is closed here: a
             // process closes its own before it says that the stream is over.
             let reset = broken
-                && outside
                 && rustix::net::sockopt::set_socket_linger(&duplicate, Some(Duration::ZERO))
                     .is_ok();
             if !reset {
                 shut(&duplicate);
             }
         }
-        let mut others = stream.ends.from.into_iter().chain(stream.far);
-        others.find(|other| broken && *other != end)
+        other.map_or(Closed::Nothing, Closed::Break)
     }
 
     /// Breaks the streams of which `broken` says so, and returns their ends, to
@@ -229,7 +385,7 @@ impl Streams {
         let hit = open
             .streams
             .iter()
-            .filter(|(_, stream)| broken(&stream.ends));
+            .filter(|(_, stream)| stream.over.is_none() && broken(&stream.ends));
         let hit: Vec<_> = hit.map(|(number, _)| *number).collect();
         let mut ends = Vec::new();
         for number in &hit {
@@ -245,6 +401,14 @@ impl Streams {
     /// still delivered, as when a process ends.
     pub(crate) fn end_all(&self, id: InstanceId) {
         self.break_where(|ends| ends.has(id));
+        // Of what is over at the other end already, it will not speak any more.
+        let mut open = self.0.lock();
+        let streams = open.streams.iter();
+        let silent = streams.filter(|(_, stream)| stream.still_to_speak() == Some(id));
+        let silent: Vec<_> = silent.map(|(number, _)| *number).collect();
+        for number in silent {
+            open.remove(number);
+        }
     }
 }
 
@@ -275,6 +439,11 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    const NONE: Carried = Carried {
+        sent: 0,
+        received: 0,
+    };
 
     fn id(number: u8) -> InstanceId {
         InstanceId::new([number; 6])
@@ -315,15 +484,98 @@ mod tests {
         made(&streams, ends(1, 7, 2), Some(end(2, 9)), &a);
         a.write_all(b"answer").unwrap();
         drop(a);
-        assert_eq!(streams.closed(end(1, 7), false), None);
+        assert_eq!(streams.closed(end(1, 7), false, NONE), Closed::Nothing);
         assert_eq!(
             (streams.len(), streams.count(id(1)), streams.count(id(2))),
-            (0, 0, 0)
+            (0, 0, 1)
         );
         let mut text = String::new();
         b.read_to_string(&mut text).unwrap();
         assert_eq!(text, "answer");
-        assert_eq!(streams.closed(end(2, 9), true), None);
+        assert_eq!(streams.closed(end(2, 9), true, NONE), Closed::Nothing);
+        assert_eq!(streams.count(id(2)), 0);
+        assert!(streams.0.lock().streams.is_empty());
+    }
+
+    /// A stream of a gigabyte at most from 1 to 2, and back, of which both ends say these.
+    fn said(transport: Transport, one: (u64, u64), other: (u64, u64)) -> Closed {
+        let carried = |(sent, received)| Carried { sent, received };
+        let streams = Arc::new(Streams::default());
+        let (a, _b) = pair(transport).unwrap();
+        let ends = Ends {
+            transport,
+            ..ends(1, 7, 2)
+        };
+        made(&streams, ends, Some(end(2, 9)), &a);
+        let first = streams.closed(end(1, 7), false, carried(one));
+        assert_eq!(first, Closed::Nothing);
+        // The name may be in use again.
+        let again = streams.reserve(ends, 4).unwrap();
+        let last = streams.closed(end(2, 9), true, carried(other));
+        drop(again);
+        assert!(streams.0.lock().streams.is_empty());
+        assert!(streams.0.lock().counts.is_empty());
+        last
+    }
+
+    #[test]
+    fn ends_that_tell_of_different_bytes_are_noticed() {
+        use Transport::{Tcp, Udp};
+        let disputed = |from, to, sent, received| {
+            Closed::Disputed(Dispute {
+                ends: [id(from), id(to)],
+                sent,
+                received,
+            })
+        };
+        assert_eq!(said(Tcp, (5, 8), (8, 5)), Closed::Nothing);
+        assert_eq!(said(Udp, (5, 8), (8, 5)), Closed::Nothing);
+        // More than there was.
+        assert_eq!(said(Tcp, (5, 8), (8, 6)), disputed(1, 2, 5, 6));
+        assert_eq!(said(Udp, (5, 8), (7, 5)), disputed(2, 1, 7, 8));
+        // Less, but no less than a socket holds.
+        assert_eq!(said(Tcp, (5 << 10, 8), (8, 0)), Closed::Nothing);
+        assert_eq!(said(Tcp, (5 << 20, 8), (8, 0)), disputed(1, 2, 5 << 20, 0));
+        assert_eq!(said(Udp, (5 << 20, 8), (8, 0)), Closed::Nothing);
+    }
+
+    #[test]
+    fn an_end_that_is_over_before_its_name_is_known_is_not_waited_for() {
+        let streams = Arc::new(Streams::default());
+        let (a, _b) = pair(Transport::Tcp).unwrap();
+        let reserved = streams.reserve(ends(1, 7, 2), 4).unwrap();
+        reserved.duplicate(&a).unwrap();
+        let sent = |sent| Carried { sent, received: 0 };
+        assert_eq!(streams.closed(end(2, 9), true, sent(3)), Closed::Nothing);
+        // As many as arrive, and no more.
+        assert_eq!(streams.closed(end(2, 8), true, sent(3)), Closed::Nothing);
+        assert_eq!(streams.0.lock().early.len(), 1);
+        assert!(reserved.arrived(end(2, 9)));
+        assert!(reserved.made());
+        assert_eq!(streams.count(id(2)), 0);
+        let claim = Carried {
+            sent: 0,
+            received: 4,
+        };
+        let last = streams.closed(end(1, 7), false, claim);
+        assert!(matches!(last, Closed::Disputed(_)), "{last:?}");
+        assert!(streams.0.lock().streams.is_empty());
+    }
+
+    #[test]
+    fn an_instance_that_is_gone_is_not_waited_for() {
+        let streams = Arc::new(Streams::default());
+        for (stream, far) in [(7, 9), (8, 10)] {
+            let (a, _b) = pair(Transport::Tcp).unwrap();
+            made(&streams, ends(1, stream, 2), Some(end(2, far)), &a);
+        }
+        assert_eq!(streams.closed(end(1, 7), false, NONE), Closed::Nothing);
+        assert_eq!(streams.closed(end(2, 10), false, NONE), Closed::Nothing);
+        streams.end_all(id(2));
+        // The one that 2 has ended is still 1's to end.
+        assert_eq!((streams.count(id(1)), streams.count(id(2))), (1, 0));
+        assert_eq!(streams.closed(end(1, 8), false, NONE), Closed::Nothing);
+        assert!(streams.0.lock().streams.is_empty());
     }
 
     #[test]
@@ -331,7 +583,10 @@ mod tests {
         let streams = Arc::new(Streams::default());
         let (a, _b) = pair(Transport::Tcp).unwrap();
         made(&streams, ends(1, 7, 2), Some(end(2, 9)), &a);
-        assert_eq!(streams.closed(end(2, 9), true), Some(end(1, 7)));
+        assert_eq!(
+            streams.closed(end(2, 9), true, NONE),
+            Closed::Break(end(1, 7))
+        );
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -347,7 +602,7 @@ mod tests {
             &socket,
         );
         drop(socket);
-        assert_eq!(streams.closed(end(1, 8), true), None);
+        assert_eq!(streams.closed(end(1, 8), true, NONE), Closed::Nothing);
         let error = outside.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }

@@ -194,6 +194,40 @@ async fn streams_end_with_their_instance_and_are_counted() {
 }
 
 #[tokio::test]
+async fn a_process_that_tells_of_other_bytes_than_its_peer_is_noticed_once() {
+    let node = Node::new();
+    let (parent, child) = family(&node).await;
+    let mut accept = child.listen(7);
+    // The second time nobody is told again.
+    for received in [5, 6, 7] {
+        let (stream, _ours) = parent.open(TCP, "10.1.0.1:7").await.unwrap();
+        let theirs = accept.recv().await.unwrap().stream;
+        parent.claim(stream, 5, 0).await;
+        child.claim(theirs, 0, received).await;
+    }
+    for guest in [&parent, &child] {
+        guest
+            .exit(unicell_gateway_api::instance::Outcome::Exited { status: 0 })
+            .await;
+        node.ended(guest.id()).await;
+    }
+    let events = node.gateway.events(&Caller::operator(), false).unwrap();
+    let disputes = events.filter_map(async |event| match event.what {
+        What::StreamDisputed {
+            peer,
+            sent,
+            received,
+        } => Some((peer, sent, received)),
+        _ => None,
+    });
+    let mut disputes: Vec<_> = disputes.collect().await;
+    disputes.sort();
+    let mut expected = [(parent.id(), 5, 6), (child.id(), 5, 6)];
+    expected.sort();
+    assert_eq!(disputes, expected);
+}
+
+#[tokio::test]
 async fn a_network_is_what_all_allow_and_breaks_when_withdrawn() {
     let node = Node::new();
     node.store.add("peer", service(1, &[8333], &["bitcoin"]));

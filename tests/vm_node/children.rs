@@ -36,4 +36,9 @@ fn a_parent_sends_much_through_three_children_and_ends() {
             assert_eq!(instance["usage"]["bytes_relayed"], 0, "{instance}");
         }
     }
+    // Both ends of each have told of the same bytes.
+    let events = node.run(["events", "--json"]);
+    for lie in ["stream-disputed", "misreported"] {
+        assert!(!events.contains(lie), "{events}");
+    }
 }

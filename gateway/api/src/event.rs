@@ -34,6 +34,8 @@ pub enum Amount {
     CpuNs,
     /// Memory, bytes.
     Memory,
+    /// Bytes through its streams, of which it says in all less than of each.
+    StreamBytes,
 }
 
 /// What happened.
@@ -135,6 +137,18 @@ pub enum What {
         claimed: u64,
         /// What the host has measured.
         measured: u64,
+    },
+    /// The processes at the two ends of a stream between instances tell of
+    /// different bytes, by more than can have been lost on the way: one of them
+    /// must be taken to have been taken over. Both instances are told of, each
+    /// once.
+    StreamDisputed {
+        /// The instance at the other end.
+        peer: InstanceId,
+        /// What the end that sent says that it has sent, bytes.
+        sent: u64,
+        /// What the other one says that it has received, bytes.
+        received: u64,
     },
     /// Its limits changed.
     Limits {

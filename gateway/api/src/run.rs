@@ -103,6 +103,15 @@ pub struct Launch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u32);
 
+/// Bytes that went through a stream, as the process of one end counts them at its descriptor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// From the guest: what the descriptor has taken.
+    pub sent: u64,
+    /// To the guest: what was read from the descriptor.
+    pub received: u64,
+}
+
 /// What an instance tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -127,6 +136,8 @@ pub enum Event {
         /// If it was broken off, rather than ended by both sides: by what. The
         /// other end is to find it broken too.
         broken: Option<Errno>,
+        /// What went through it.
+        carried: Carried,
     },
     /// What its process says about its usage is not what the host measures.
     Misreported {

@@ -87,8 +87,12 @@ impl Gateway {
                     transport,
                     to,
                 }) => self.open(&live, stream, transport, to).await,
-                Some(Event::Closed { stream, broken }) => {
-                    self.closed(&live, stream, broken.is_some()).await;
+                Some(Event::Closed {
+                    stream,
+                    broken,
+                    carried,
+                }) => {
+                    self.closed(&live, stream, broken.is_some(), carried).await;
                 }
                 Some(Event::Misreported {
                     amount,

@@ -125,6 +125,8 @@ struct Facts {
     evidence: Option<Arc<dyn Evidence>>,
     jail: Jail,
     refusals: open::Refusals,
+    /// It was told that a stream of it is disputed.
+    disputed: bool,
 }
 
 /// What others wait for.

@@ -11,14 +11,14 @@ use unicell_gateway_api::address::{Address, DNS_PORT, HTTP_PORT};
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::InstanceId;
 use unicell_gateway_api::instance::Transport;
-use unicell_gateway_api::run::{Errno, StreamId};
+use unicell_gateway_api::run::{Carried, Errno, StreamId};
 use unicell_gateway_api::token::Verb;
 use unicell_gateway_api::{Code, Problem};
 
 use super::authority::About;
 use super::{Caller, Gateway, Live, Result, State, internal};
 use crate::net::{Member, Reachable, all_members};
-use crate::streams::{End, Ends, Full, Reserved, Via, pair};
+use crate::streams::{Closed, Dispute, End, Ends, Full, Reserved, Via, pair};
 
 /// Where a stream may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,9 +328,38 @@ impl Gateway {
     }
 
     /// A stream is over, says one of its ends.
-    pub(super) async fn closed(&self, live: &Live, stream: StreamId, broken: bool) {
-        if let Some(other) = self.0.streams.closed((live.id, stream), broken) {
-            self.reset(&[other]).await;
+    pub(super) async fn closed(
+        &self,
+        live: &Live,
+        stream: StreamId,
+        broken: bool,
+        carried: Carried,
+    ) {
+        match self.0.streams.closed((live.id, stream), broken, carried) {
+            Closed::Nothing => {}
+            Closed::Break(other) => self.reset(&[other]).await,
+            Closed::Disputed(dispute) => self.disputed(dispute),
+        }
+    }
+
+    /// The ends of a stream tell of different bytes.
+    fn disputed(&self, dispute: Dispute) {
+        let Dispute {
+            ends: [one, other],
+            sent,
+            received,
+        } = dispute;
+        for (id, peer) in [(one, other), (other, one)] {
+            let live = self.0.state.lock().live.get(&id).cloned();
+            let Some(live) = live else { continue };
+            if !std::mem::replace(&mut live.facts.lock().disputed, true) {
+                let what = What::StreamDisputed {
+                    peer,
+                    sent,
+                    received,
+                };
+                self.tell(&live, what);
+            }
         }
     }
 

@@ -20,7 +20,8 @@ use unicell_gateway_api::configuration::Configuration;
 use unicell_gateway_api::id::InstanceId;
 use unicell_gateway_api::instance::{Determinism, Jail, Limits, Outcome, Transport, Usage};
 use unicell_gateway_api::run::{
-    Errno, Event, Evidence, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
+    Carried, Errno, Event, Evidence, Gone, Instance, Launch, RunError, Runner, Running, StreamId,
+    Traces,
 };
 
 use super::send;
@@ -200,9 +201,23 @@ impl Guest {
     pub async fn close(&self, stream: StreamId, broken: Option<Errno>) {
         self.0
             .events
-            .send(Event::Closed { stream, broken })
+            .send(Event::Closed {
+                stream,
+                broken,
+                carried: Carried::default(),
+            })
             .await
             .unwrap();
+    }
+
+    /// The guest is done with a stream, of which its process says this.
+    pub async fn claim(&self, stream: StreamId, sent: u64, received: u64) {
+        let closed = Event::Closed {
+            stream,
+            broken: None,
+            carried: Carried { sent, received },
+        };
+        self.0.events.send(closed).await.unwrap();
     }
 
     /// `listen(2)`.

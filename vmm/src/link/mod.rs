@@ -170,9 +170,9 @@ pub struct Closed {
     /// 0 if both directions were ended in order, or an idle flow of UDP was given up; else the errno
     /// with which the connection was broken off.
     pub errno: u16,
-    /// Bytes that the guest has sent.
+    /// Bytes of the guest that the socket has taken.
     pub sent: u64,
-    /// Bytes that the guest was sent.
+    /// Bytes that were read from the socket for the guest.
     pub received: u64,
 }
 
@@ -258,9 +258,9 @@ pub struct Usage {
     pub memory: u64,
     /// The most that was found.
     pub memory_peak: u64,
-    /// Bytes that the guest has sent on all connections.
+    /// Bytes of the guest that sockets have taken, of all connections.
     pub sent: u64,
-    /// Bytes that the guest was sent on all connections.
+    /// Bytes that were read from sockets for the guest, of all connections.
     pub received: u64,
     /// Exits of the vCPU to the process.
     pub exits: u64,

@@ -96,7 +96,9 @@ pub(super) struct Stream {
     pub(super) due: Due,
     /// The guest is going to be told something of it.
     pub(super) has_news: bool,
+    /// Bytes that the socket has taken.
     pub(super) sent: u64,
+    /// Bytes that were read from it.
     pub(super) received: u64,
     /// Bytes that the guest may be sent.
     credit: u32,
@@ -175,7 +177,6 @@ impl Stream {
             return Err(Nonsense("data on a stream that has no credit"));
         }
         self.granted -= len as u32;
-        self.sent += len as u64;
         let done = if self.kept.is_empty() {
             self.pass_on(data)
         } else {
@@ -221,7 +222,10 @@ impl Stream {
                 data.write_to(done, socket.as_fd())
             };
             match sent {
-                Ok(count) => done += count,
+                Ok(count) => {
+                    done += count;
+                    self.sent += count as u64;
+                }
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return done,
                 Err(errno) => {
@@ -253,7 +257,9 @@ impl Stream {
             let sent = if self.deaf {
                 Ok(rest)
             } else {
-                socket.send(&first[self.taken..])
+                let sent = socket.send(&first[self.taken..]);
+                self.sent += sent.map_or(0, |count| count as u64);
+                sent
             };
             match sent {
                 Ok(count) => {

@@ -21,7 +21,8 @@ use unicell_gateway_api::address::Address;
 use unicell_gateway_api::event::Amount;
 use unicell_gateway_api::instance::{self as api, Determinism, Outcome, Transport};
 use unicell_gateway_api::run::{
-    Errno, Event, Evidence, Gone, Instance, Launch, RunError, Runner, Running, StreamId, Traces,
+    Carried, Errno, Event, Evidence, Gone, Instance, Launch, RunError, Runner, Running, StreamId,
+    Traces,
 };
 use unicell_guest_abi::init::{File, Furnishing, Init};
 use unicell_guest_abi::layout;
@@ -293,8 +294,17 @@ impl Vm {
         received.unwrap_or(Err(LinkError::Closed))
     }
 
-    /// What is not true of what the process says that it has used.
-    fn lie(&self, claimed: &link::Usage) -> Option<Event> {
+    /// What is not true of what the process says that it has used. `streamed` is what it has said of
+    /// streams that are over.
+    fn lie(&self, claimed: &link::Usage, streamed: u64) -> Option<Event> {
+        let bytes = claimed.sent.saturating_add(claimed.received);
+        if bytes < streamed {
+            return Some(Event::Misreported {
+                amount: Amount::StreamBytes,
+                claimed: bytes,
+                measured: streamed,
+            });
+        }
         let cpu = claimed.cpu_ns.saturating_add(claimed.io_ns);
         let measured = self.process.cpu_ns()?;
         if !metering::agrees(cpu, measured, metering::CPU_SLACK_NS) {
@@ -357,6 +367,8 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     let mut usage = link::Usage::default();
     let mut lied = false;
     let mut ended = None;
+    // Bytes through streams that are over, as it has told of each.
+    let mut streamed = 0_u64;
     let outcome = loop {
         let event = match vm.receive().await {
             Ok(Message::Started) => Event::Started {
@@ -379,15 +391,22 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
                 if vm.brought(closed.stream, Err(broken.unwrap_or(Errno::CONNREFUSED))) {
                     continue;
                 }
+                streamed = streamed
+                    .saturating_add(closed.sent)
+                    .saturating_add(closed.received);
                 Event::Closed {
                     stream: StreamId(closed.stream),
                     broken,
+                    carried: Carried {
+                        sent: closed.sent,
+                        received: closed.received,
+                    },
                 }
             }
             Ok(Message::Usage(now)) => {
                 usage = now;
                 // Once: whoever lies is known for it.
-                let lie = (!lied).then(|| vm.lie(&now)).flatten();
+                let lie = (!lied).then(|| vm.lie(&now, streamed)).flatten();
                 if let Some(lie) = lie {
                     lied = true;
                     warn!(
