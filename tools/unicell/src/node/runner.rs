@@ -568,9 +568,10 @@ mod tests {
     use unicell_vmm::Timeline;
     use unicell_vmm::link::InstanceEnd;
 
-    /// What the node hears of a process that says this about its usage, and ends.
+    /// What the node hears of a process that says this about its usage, and that so many bytes went
+    /// through a stream, and ends.
     #[expect(clippy::zombie_processes, reason = "the node ends it and waits for it")]
-    async fn hears(claimed: link::Usage) -> Vec<Event> {
+    async fn hears(claimed: link::Usage, streamed: u64) -> Vec<Event> {
         let (node, theirs) = NodeEnd::pair().unwrap();
         let child = Program::new("sleep").arg("1000").spawn().unwrap();
         let vm = Arc::new(Vm {
@@ -585,6 +586,13 @@ mod tests {
         });
         let liar = InstanceEnd::new(theirs);
         liar.send(&Message::Started).unwrap();
+        let closed = link::Closed {
+            stream: 7,
+            errno: 0,
+            sent: streamed,
+            received: 0,
+        };
+        liar.send(&Message::Closed(closed)).unwrap();
         liar.send(&Message::Usage(claimed)).unwrap();
         liar.send(&Message::Usage(claimed)).unwrap();
         let outcome = unicell_vmm::Outcome::failed(End::Stopped, String::new(), Timeline::now());
@@ -611,7 +619,8 @@ mod tests {
     fn a_process_that_lies_about_its_usage_is_noticed_once() {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().unwrap();
-        let hears = |claimed| runtime.block_on(hears(claimed));
+        let hears_of = |claimed, streamed| runtime.block_on(hears(claimed, streamed));
+        let hears = |claimed| hears_of(claimed, 0);
         let honest = link::Usage::default();
         assert_eq!(lies(&hears(honest)), []);
         let hour = link::Usage {
@@ -624,6 +633,7 @@ mod tests {
             ..honest
         };
         assert_eq!(lies(&hears(huge)), [Amount::Memory]);
+        assert_eq!(lies(&hears_of(honest, 5)), [Amount::StreamBytes]);
         let end = hears(hour).pop();
         assert!(matches!(end, Some(Event::Ended { .. })), "{end:?}");
     }
