@@ -186,6 +186,7 @@ impl Builder {
             mut clock,
             monitor,
         } = blank;
+        helper.ready()?;
         if self.level.is_reproducible() {
             cpuid::hide_host(&mut cpuid);
             machine.hide_host()?;

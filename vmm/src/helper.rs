@@ -13,6 +13,7 @@ use crate::memory::{Memory, MemoryError};
 
 /// The second thread. Dropping this before it serves the device ends it.
 pub(crate) struct Helper {
+    ready: Receiver<Result<(), JailError>>,
     fill: SyncSender<(Content, Arc<Memory>)>,
     filled: Receiver<Result<(), MemoryError>>,
     serve: SyncSender<Io>,
@@ -20,7 +21,8 @@ pub(crate) struct Helper {
 }
 
 impl Helper {
-    /// A thread that waits for work, with the filter of its role if `guarded` has one.
+    /// A thread that waits for work, once it has the filter of its role if `guarded` has one
+    /// ([`Helper::ready`]).
     pub(crate) fn spawn(guarded: Guarded) -> Result<Self, BuildError> {
         let (there, ready) = sync_channel::<Result<(), JailError>>(1);
         let (fill, to_fill) = sync_channel::<(Content, Arc<Memory>)>(1);
@@ -42,14 +44,18 @@ impl Helper {
                 io.run();
             }
         });
-        let helper = Self {
+        Ok(Self {
+            ready,
             fill,
             filled,
             serve,
             thread: thread.map_err(BuildError::Thread)?,
-        };
-        ready.recv().map_err(panicked)??;
-        Ok(helper)
+        })
+    }
+
+    /// Waits until the thread has its filter: once, before it is given anything to do.
+    pub(crate) fn ready(&self) -> Result<(), BuildError> {
+        Ok(self.ready.recv().map_err(panicked)??)
     }
 
     /// Begins to fill memory.

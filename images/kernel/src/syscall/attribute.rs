@@ -121,6 +121,15 @@ pub(super) fn changeable(fd: Fd) -> Result<Location> {
     usable_file(fd)?.location().cloned().ok_or(Errno::EPERM)
 }
 
+/// What the calls that change attributes name.
+fn named(directory: Fd, path: Path, flags: u32) -> Result<Location> {
+    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let follow = flags & linux::AT_SYMLINK_NOFOLLOW == 0;
+    find(directory, &lookup::path(path)?, flags, follow)
+}
+
 fn change_mode(location: &Location, mode: u32) -> Answer {
     let inode = &*location.inode;
     if inode.kind() == Kind::Symlink {
@@ -147,17 +156,7 @@ pub fn fchmod(fd: Fd, mode: u32) -> Answer {
 
 /// fchmodat2(2).
 pub fn fchmodat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
-    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let path = lookup::path(path)?;
-    let location = find(
-        directory,
-        &path,
-        flags,
-        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
-    )?;
-    change_mode(&location, mode)
+    change_mode(&named(directory, path, flags)?, mode)
 }
 
 /// fchmodat(2).
@@ -206,17 +205,7 @@ pub fn fchown(fd: Fd, uid: u32, gid: u32) -> Answer {
 
 /// fchownat(2).
 pub fn fchownat(directory: Fd, path: Path, uid: u32, gid: u32, flags: u32) -> Answer {
-    if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let path = lookup::path(path)?;
-    let location = find(
-        directory,
-        &path,
-        flags,
-        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
-    )?;
-    change_owner(&location, uid, gid)
+    change_owner(&named(directory, path, flags)?, uid, gid)
 }
 
 /// chown(2).
@@ -325,14 +314,7 @@ pub fn utimensat(directory: Fd, path: Path, times: Address, flags: u32) -> Answe
         }
         return set_times(&changeable(directory)?, moments);
     }
-    let path = lookup::path(path)?;
-    let location = find(
-        directory,
-        &path,
-        flags,
-        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
-    )?;
-    set_times(&location, moments)
+    set_times(&named(directory, path, flags)?, moments)
 }
 
 /// futimesat(2).
