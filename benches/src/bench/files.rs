@@ -28,7 +28,7 @@ impl Files {
             .canonicalize()
             .map_err(|error| Failure::Host(error.to_string()))?;
         let files = Self {
-            unicell: here.with_file_name("unicell"),
+            unicell: target.join("unicell"),
             floor: here.with_file_name("unicell-floor"),
             programs: target.join("bench/programs"),
             boxes: target.join("boxes"),
