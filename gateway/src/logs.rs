@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use parking_lot::Mutex;
@@ -35,7 +36,11 @@ struct Kept {
 }
 
 /// Bytes that are read at once.
-const CHUNK: usize = 8 << 10;
+const CHUNK: usize = 16 << 10;
+/// The time from one look at what was printed to the next. What a program
+/// prints in between waits in the pipe, so that one that prints without end
+/// neither wakes the node for each line nor has it read all the time.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// The ends of pipes for a program's output, and what reads them.
 pub(crate) fn pipe(log: &Arc<Log>, source: Source) -> io::Result<OwnedFd> {
@@ -65,6 +70,7 @@ async fn read(log: Arc<Log>, source: Source, mut pipe: pipe::Receiver) {
         log.push(source, &bytes[..whole]);
         bytes.copy_within(whole..have, 0);
         have -= whole;
+        tokio::time::sleep(PAUSE).await;
     }
     log.push(source, &bytes[..have]);
     log.end();

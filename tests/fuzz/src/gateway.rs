@@ -75,9 +75,8 @@ pub(crate) fn http(bytes: &[u8]) {
 async fn talk(stream: tokio::io::DuplexStream, say: &[u8]) -> Vec<u8> {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut heard = Vec::new();
-    let hear = async {
-        while let Ok(Ok(1..)) = timeout(IDLE, reader.read_buf(&mut heard)).await {}
-    };
+    let hear =
+        async { while let Ok(Ok(1..)) = timeout(IDLE, reader.read_buf(&mut heard)).await {} };
     let say = async {
         // The node may have hung up.
         let _ = timeout(IDLE, writer.write_all(say)).await;

@@ -29,6 +29,7 @@ mod privileges;
 mod process;
 mod root;
 mod seccomp;
+mod turn;
 mod user;
 
 pub use descriptors::{close_inherited, hush};
@@ -60,6 +61,7 @@ pub fn enter(plan: &Plan) -> Result<Entered, JailError> {
         layers: plan.layers.clone(),
         report: Report::default(),
     };
+    turn::shorten();
     entered.layer(Layer::Cgroup, || cgroup::join(&plan.cgroups))?;
     if plan.user.is_none() {
         entered.layer(Layer::UserNamespace, user::namespace_with_self)?;
