@@ -17,7 +17,7 @@ use support::{Node, door, request, send, service};
 use unicell_gateway::Caller;
 use unicell_gateway::http::Door;
 use unicell_gateway_api::event::{Event, What};
-use unicell_gateway_api::instance::{Outcome, Owner, Transport};
+use unicell_gateway_api::instance::{Outcome, Owner, Started, Transport};
 use unicell_gateway_api::token::{Caveat, CreateToken, NarrowToken, RevokeToken, Token, Verb};
 use unicell_gateway_api::{Code, Problem};
 
@@ -242,20 +242,25 @@ async fn a_guests_token_ends_with_it() {
     assert!(told.iter().all(|(_, of, _)| *of == whose), "{told:?}");
 }
 
+/// A token that is good for nobody but one holder any more.
+fn held_by(node: &Node, token: &Token, holder: &Started) -> Token {
+    let narrowing = NarrowToken {
+        token: Some(token.clone()),
+        caveats: vec![Caveat::Holder {
+            id: holder.id,
+            incarnation: holder.incarnation,
+        }],
+    };
+    let narrowed = node.gateway.narrow_token(&Caller::operator(), narrowing);
+    narrowed.unwrap().token
+}
+
 #[tokio::test]
 async fn a_token_for_one_holder_is_none_for_another() {
     let (node, token) = node().await;
     let (one, _) = node.start("hello").await;
     let (two, _) = node.start("hello").await;
-    let held = NarrowToken {
-        token: Some(token),
-        caveats: vec![Caveat::Holder {
-            id: one.id,
-            incarnation: one.incarnation,
-        }],
-    };
-    let held = node.gateway.narrow_token(&Caller::operator(), held);
-    let held = held.unwrap().token;
+    let held = held_by(&node, &token, &one);
     assert_eq!(code(&node, Door::Guest(one.id), &held).await, None);
     for through in [Door::Guest(two.id), Door::Client] {
         let refused = code(&node, through, &held).await;
@@ -271,15 +276,7 @@ async fn a_guests_own_token_is_worth_nothing_elsewhere() {
     let (one, guest) = node.start("hello").await;
     let (two, _) = node.start("hello").await;
     let token = guest.configuration().token;
-    let further = NarrowToken {
-        token: Some(token.clone()),
-        caveats: vec![Caveat::Holder {
-            id: two.id,
-            incarnation: two.incarnation,
-        }],
-    };
-    let further = node.gateway.narrow_token(&Caller::operator(), further);
-    let further = further.unwrap().token;
+    let further = held_by(&node, &token, &two);
     assert_eq!(code(&node, Door::Guest(one.id), &token).await, None);
     for through in [Door::Guest(two.id), Door::Client, Door::Operator] {
         for token in [&token, &further] {

@@ -126,9 +126,14 @@ impl Node {
             package.as_ref(),
         ];
         self.run(arguments);
+        self.import_file(&package, tag)
+    }
+
+    /// Imports a file, a package or a service in any encoding, under a name. Returns its id.
+    pub fn import_file(&self, file: &Path, tag: &str) -> String {
         let arguments: [&OsStr; 4] = [
             "import".as_ref(),
-            package.as_ref(),
+            file.as_ref(),
             "--tag".as_ref(),
             tag.as_ref(),
         ];

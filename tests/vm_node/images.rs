@@ -98,13 +98,7 @@ fn debian_as_debootstrap_makes_it_runs_as_natively() {
     assert!(said.out().contains("nothing was changed"), "{said}");
 
     // And as a service of a node.
-    let arguments: [&OsStr; 4] = [
-        "import".as_ref(),
-        package.as_ref(),
-        "--tag".as_ref(),
-        "debian".as_ref(),
-    ];
-    node.run(arguments);
+    node.import_file(&package, "debian");
     let id = told["id"].as_str().expect("it has an id");
     assert_eq!(node.json(&["services"])[0]["id"], id);
     node.run(["start", "debian", "--name", "debian"]);
@@ -122,13 +116,7 @@ fn an_image_by_umoci_and_skopeo_is_the_same_service_in_each_form() {
     let (package, archive) = pack(&node, &made("minbase.docker"), &[]);
     assert_eq!(layout["id"], archive["id"]);
     // Its configuration says what is run, and from where.
-    let arguments: [&OsStr; 4] = [
-        "import".as_ref(),
-        package.as_ref(),
-        "--tag".as_ref(),
-        "greeter".as_ref(),
-    ];
-    node.run(arguments);
+    node.import_file(&package, "greeter");
     node.run(["start", "greeter", "--name", "greeter"]);
     assert_eq!(node.output("greeter").out(), "hello, stranger, in /srv\n");
     // What the second layer removes is gone, and all else as dpkg knows it.
@@ -158,13 +146,7 @@ fn a_service_of_another_implementation_runs_and_goes_out_as_it_came() {
     let (file, back) = (node.path().join("foreign"), node.path().join("back"));
     std::fs::write(&file, &written.stdout).expect("it can be written");
 
-    let arguments: [&OsStr; 4] = [
-        "import".as_ref(),
-        file.as_ref(),
-        "--tag".as_ref(),
-        "foreign".as_ref(),
-    ];
-    let id = node.run(arguments).trim().to_owned();
+    let id = node.import_file(&file, "foreign");
     assert_eq!(id, blake3::hash(&written.stdout).to_string());
     node.run(["start", "foreign", "--name", "foreign"]);
     assert_eq!(node.output("foreign").out(), "hello from a box\n");

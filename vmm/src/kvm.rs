@@ -199,25 +199,12 @@ pub fn hardware_virtualisation() -> bool {
 }
 
 pub(crate) fn set_msrs(vcpu: &VcpuFd, kernel: &KernelHeader) -> Result<(), KvmError> {
-    let entry = |(index, data)| kvm_msr_entry {
-        index,
-        data,
-        ..Default::default()
-    };
     let values = [
         (MSR_STAR, cpu::STAR),
         (MSR_LSTAR, kernel.syscall),
         (MSR_FMASK, cpu::FMASK),
     ];
-    let refused = |text: &str| KvmError {
-        what: "KVM_SET_MSRS",
-        source: std::io::Error::other(text.to_owned()),
-    };
-    let msrs = Msrs::from_entries(&values.map(entry)).map_err(|_| refused("too many"))?;
-    match vcpu.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))? {
-        3 => Ok(()),
-        _ => Err(refused("a system call MSR was not accepted")),
-    }
+    write_msrs(vcpu, &values, "a system call MSR was not accepted")
 }
 
 /// Has CPUID trap in ring 3 (SDM vol. 3, MSR_MISC_FEATURES_ENABLES). What KVM would answer in the
@@ -225,19 +212,26 @@ pub(crate) fn set_msrs(vcpu: &VcpuFd, kernel: &KernelHeader) -> Result<(), KvmEr
 pub(crate) fn trap_cpuid(vcpu: &VcpuFd) -> Result<(), KvmError> {
     const MSR_MISC_FEATURES_ENABLES: u32 = 0x140;
     const CPUID_FAULT: u64 = 1;
-    let entry = kvm_msr_entry {
-        index: MSR_MISC_FEATURES_ENABLES,
-        data: CPUID_FAULT,
+    let values = [(MSR_MISC_FEATURES_ENABLES, CPUID_FAULT)];
+    write_msrs(vcpu, &values, "CPUID cannot be had to trap")
+}
+
+/// Sets MSRs, by number; `refusal` is what it means that not all were accepted.
+fn write_msrs(vcpu: &VcpuFd, values: &[(u32, u64)], refusal: &str) -> Result<(), KvmError> {
+    let entry = |&(index, data)| kvm_msr_entry {
+        index,
+        data,
         ..Default::default()
     };
     let refused = |text: &str| KvmError {
         what: "KVM_SET_MSRS",
         source: std::io::Error::other(text.to_owned()),
     };
-    let msrs = Msrs::from_entries(&[entry]).map_err(|_| refused("too many"))?;
+    let entries: Vec<_> = values.iter().map(entry).collect();
+    let msrs = Msrs::from_entries(&entries).map_err(|_| refused("too many"))?;
     match vcpu.set_msrs(&msrs).map_err(failed("KVM_SET_MSRS"))? {
-        1 => Ok(()),
-        _ => Err(refused("CPUID cannot be had to trap")),
+        accepted if accepted == values.len() => Ok(()),
+        _ => Err(refused(refusal)),
     }
 }
 

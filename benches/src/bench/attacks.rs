@@ -40,12 +40,7 @@ pub(crate) fn groups(files: &Files) -> Vec<Group> {
 /// Nanoseconds that all but the slowest hundredth of the requests take at most.
 fn p99(hello: &Path, attack: Option<&str>) -> Sample {
     let node = Node::start();
-    node.run([
-        "import".as_ref(),
-        hello.as_os_str(),
-        "--tag".as_ref(),
-        "hello".as_ref(),
-    ]);
+    node.import_file(hello, "hello");
     let started = node.json(&["start", "hello", "--name", "victim", "--publish", "0:80"]);
     node.until_it_says("victim", "listening");
     if let Some(attack) = attack {
