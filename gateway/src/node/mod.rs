@@ -15,6 +15,8 @@ mod networks;
 mod open;
 mod proof;
 mod publish;
+mod refusals;
+mod route;
 mod serve;
 mod start;
 mod store;
@@ -72,7 +74,7 @@ struct Shared {
     /// Room for services that are being brought in.
     imports: Semaphore,
     /// Refusals of calls that came from no guest.
-    refusals: Mutex<open::Refusals>,
+    refusals: Mutex<refusals::Refusals>,
     /// Source ports of streams, so that a guest can tell them apart.
     ports: AtomicU64,
 }
@@ -124,7 +126,7 @@ struct Facts {
     determinism: Determinism,
     evidence: Option<Arc<dyn Evidence>>,
     jail: Jail,
-    refusals: open::Refusals,
+    refusals: refusals::Refusals,
     /// It was told that a stream of it is disputed.
     disputed: bool,
 }

@@ -5,6 +5,7 @@
 
 mod config;
 mod evidence;
+mod launch;
 mod metering;
 mod nursery;
 mod remains;
