@@ -38,6 +38,7 @@ struct Report<'a> {
 
 /// Packs, and tells what came out.
 pub(crate) fn pack(arguments: &PackArguments) -> Result<ExitCode> {
+    let bar = Bar::new();
     let overrides = arguments.overriding.overrides(&arguments.args);
     let manifest = match &arguments.manifest {
         None => ManifestSource::InTree,
@@ -48,7 +49,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<ExitCode> {
         },
     };
     let mut output = Output::create(&arguments.output)?;
-    let packed = pack_source(&arguments.source, overrides, manifest, output.file())?;
+    let packed = pack_source(&arguments.source, overrides, manifest, output.file(), bar)?;
     output.finish()?;
     tell(arguments, &packed)
 }
@@ -59,13 +60,13 @@ pub(crate) fn pack_source(
     overrides: Overrides,
     manifest: ManifestSource,
     out: &mut File,
+    mut bar: Bar,
 ) -> Result<Packed> {
     let options = PackOptions {
         manifest,
         overrides,
         ..PackOptions::default()
     };
-    let mut bar = Bar::new();
     let mut progress = |progress| bar.show(progress);
     let spool = crate::cache::Cache::open().map(|cache| cache.temporary().to_owned());
     let spool = spool.unwrap_or_else(std::env::temp_dir);
@@ -79,14 +80,15 @@ fn explain(source: &Path, error: &PackError) -> Failure {
 }
 
 /// A bar on a terminal, once it is worth it.
-struct Bar {
+pub(crate) struct Bar {
     bar: ProgressBar,
     since: std::time::Instant,
     phase: Option<Phase>,
 }
 
 impl Bar {
-    fn new() -> Self {
+    /// The user waits from now on.
+    pub(crate) fn new() -> Self {
         Self {
             bar: ProgressBar::hidden(),
             since: std::time::Instant::now(),

@@ -19,7 +19,7 @@ use crate::cli::{RunArguments, Trace};
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
 use crate::instance::{self, Outside, Start, UnfitMemory};
-use crate::pack::{pack_source, show_warnings};
+use crate::pack::{Bar, pack_source, show_warnings};
 use crate::reproduce::Configuration;
 use crate::stats;
 use crate::summary;
@@ -144,7 +144,13 @@ fn pack_for_once(
     cache: Option<&Cache>,
 ) -> Result<(Package, Manifest)> {
     let mut file = nameless_file(cache)?;
-    let packed = pack_source(source, overrides, ManifestSource::InTree, &mut file)?;
+    let packed = pack_source(
+        source,
+        overrides,
+        ManifestSource::InTree,
+        &mut file,
+        Bar::new(),
+    )?;
     show_warnings(&packed.warnings);
     let package = Package::from_file(file, source).map_err(|error| explain_package(&error))?;
     Ok((package, packed.manifest))
