@@ -10,6 +10,7 @@ mod caller;
 mod document;
 mod failure;
 mod instances;
+mod line;
 mod metrics;
 mod networks;
 mod nodes;
@@ -19,6 +20,7 @@ mod streaming;
 mod tokens;
 mod tunnel;
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ use unicell_gateway_api::{Code, Problem};
 
 pub use document::document;
 use failure::{Failure, Refused};
+use line::Line;
 
 use crate::node::Gateway;
 
@@ -61,14 +64,22 @@ const BREATH: Duration = Duration::from_millis(50);
 /// Serves one connection until it ends.
 pub async fn serve(
     gateway: &Gateway,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: impl AsyncRead + AsyncWrite + AsFd + Send + Unpin + 'static,
     door: Door,
 ) {
+    let line = match Line::of(&stream) {
+        Ok(line) => line,
+        Err(error) => {
+            tracing::debug!(?door, %error, "a connection is not served");
+            return;
+        }
+    };
     let router = document::router().with_state(gateway.clone());
     let router = router.layer(middleware::from_fn_with_state(gateway.clone(), in_time));
     let router = router.layer(middleware::from_fn_with_state(gateway.clone(), told));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(door);
+        request.extensions_mut().insert(line.clone());
         router.clone().oneshot(request.map(axum::body::Body::new))
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -120,7 +131,7 @@ pub async fn listen_tcp(gateway: Gateway, listener: TcpListener, until: Cancella
 
 fn admit(
     gateway: &Gateway,
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: impl AsyncRead + AsyncWrite + AsFd + Send + Unpin + 'static,
     door: Door,
     room: &Arc<Semaphore>,
     until: &CancellationToken,

@@ -1,7 +1,7 @@
 //! Answers that go on: one JSON value a line (`application/x-ndjson`).
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt};
@@ -14,6 +14,7 @@ use unicell_gateway_api::log::LogEntry;
 use super::body::{Path, Query};
 use super::caller::Shown;
 use super::failure::Failure;
+use super::line::Line;
 use crate::node::Gateway;
 
 /// Whether to go on after what there is.
@@ -34,10 +35,11 @@ pub(super) struct Follow {
 pub(super) async fn logs(
     State(gateway): State<Gateway>,
     Shown(caller): Shown,
+    Extension(line): Extension<Line>,
     Path(id): Path<InstanceId>,
     Query(Follow { follow }): Query<Follow>,
 ) -> Result<Response, Failure> {
-    Ok(lines(gateway.logs(&caller, id, follow)?))
+    Ok(lines(line, gateway.logs(&caller, id, follow)?))
 }
 
 /// What happened lately; with `follow`, what happens from now on. One event a line.
@@ -47,12 +49,15 @@ pub(super) async fn logs(
 pub(super) async fn events(
     State(gateway): State<Gateway>,
     Shown(caller): Shown,
+    Extension(line): Extension<Line>,
     Query(Follow { follow }): Query<Follow>,
 ) -> Result<Response, Failure> {
-    Ok(lines(gateway.events(&caller, follow)?))
+    Ok(lines(line, gateway.events(&caller, follow)?))
 }
 
-fn lines<T: Serialize>(values: impl Stream<Item = T> + Send + 'static) -> Response {
+/// What there is to tell, until its end or the caller's.
+fn lines<T: Serialize>(line: Line, values: impl Stream<Item = T> + Send + 'static) -> Response {
+    let values = values.take_until(line.hung_up());
     let lines = values.map(|value| {
         let mut line = serde_json::to_vec(&value)?;
         line.push(b'\n');

@@ -1,9 +1,9 @@
 //! What guests and clients ask of a node.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 use unicell_gateway::http::{self, Door};
 use unicell_gateway::token::{Chain, RootKey};
@@ -29,6 +29,8 @@ const ANSWER: usize = 512 << 10;
 /// How long nothing is said before the caller hangs up. It decides how much is answered, and not
 /// whether what has to hold does.
 const IDLE: Duration = Duration::from_millis(20);
+/// Never reached by a connection that ends at all.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection to the API. The first byte says whose it is; `{token}` and `{instance}` in what
 /// follows stand for those of an instance that runs.
@@ -53,15 +55,11 @@ pub(crate) fn http(bytes: &[u8]) {
         let token = guest.configuration().token;
         let sent = replace(bytes, b"{token}", token.reveal().as_bytes());
         let sent = replace(&sent, b"{instance}", started.id.to_string().as_bytes());
-        let (ours, theirs) = tokio::io::duplex(4096);
+        let (ours, theirs) = UnixStream::pair().expect("a pair can be made");
         let serving = http::serve(&node.gateway, theirs, door);
-        let mut talking = pin!(talk(ours, &sent));
-        // An answer that follows a log may go on after the caller has hung up, until there is
-        // something to write.
-        let answers = tokio::select! {
-            answers = &mut talking => answers,
-            () = serving => talking.await,
-        };
+        // A caller that has hung up is served no longer, whatever it had asked for.
+        let served = timeout(LIMIT, async { tokio::join!(talk(ours, &sent), serving) });
+        let (answers, ()) = served.await.expect("the connection ends");
         // Of either minor version.
         let starts = b"HTTP/1.";
         let number = answers.windows(starts.len()).filter(|at| at == starts);
@@ -72,8 +70,8 @@ pub(crate) fn http(bytes: &[u8]) {
 }
 
 /// Says all, hears all that is said until nothing more happens, and hangs up.
-async fn talk(stream: tokio::io::DuplexStream, say: &[u8]) -> Vec<u8> {
-    let (mut reader, mut writer) = tokio::io::split(stream);
+async fn talk(stream: UnixStream, say: &[u8]) -> Vec<u8> {
+    let (mut reader, mut writer) = stream.into_split();
     let mut heard = Vec::new();
     let hear =
         async { while let Ok(Ok(1..)) = timeout(IDLE, reader.read_buf(&mut heard)).await {} };
