@@ -28,7 +28,12 @@ fn small_box(node: &Node) -> PathBuf {
 
 /// A node with a key.
 fn node() -> Node {
-    let node = Node::start();
+    node_with("")
+}
+
+/// The same with these settings.
+fn node_with(settings: &str) -> Node {
+    let node = Node::start_with(settings);
     let key = node.path().join("state/node.key");
     node.run(["key", "create", "--key", key.to_str().expect("it is text")]);
     node
@@ -138,6 +143,49 @@ fn requests_that_came_to_a_slot_come_again_in_its_replay() {
     let tampered = finish(command, b"");
     assert_eq!(tampered.code, 215, "{tampered}");
     assert!(tampered.err().contains("transcript"), "{tampered}");
+}
+
+/// Hears more than half a MiB from its gateway, and says how many bytes.
+const HEAR: &str = r#"
+token=$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' /__config__)
+for time in 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do
+    wget -q -O - --header "Unicell-Token: $token" http://gateway/openapi.json
+done | wc -c
+"#;
+
+#[test]
+fn evidence_of_the_ended_is_bounded_and_what_was_dropped_is_named() {
+    const BOUND: u64 = 1 << 20;
+    let node = node_with("[capacity]\nevidence = \"1M\"\n");
+    let manifest = format!("entrypoint = \"/bin/busybox\"\nargs = [\"sh\", \"-c\", {HEAR:?}]\n");
+    node.import(&small_box(&node), &manifest, "hearer");
+    let metric = |name: &str| -> u64 {
+        let metrics = node.api().call("GET /metrics", &[], "");
+        let metrics = metrics.expect("the node answers").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        let value = line.unwrap_or_else(|| panic!("{name} is not in {metrics}"));
+        value.trim().parse().expect("it is a number")
+    };
+    let fetch = |name| node.try_run(["receipt", name, "-o", "/dev/null"]);
+    for name in ["first", "second"] {
+        node.run(["start", "hearer", "--name", name, "--level", "D1"]);
+        let said = node.output(name);
+        let heard: u64 = said.out().trim().parse().expect("it says how much");
+        let id = seen(&node, name)["id"].clone();
+        node.wait_for("ended", id.as_str().expect("it has an id"));
+        let kept = metric("unicell_evidence_bytes ");
+        // Two do not fit beside each other.
+        assert!((BOUND / 2..=BOUND).contains(&heard), "{said}");
+        assert!((heard..=BOUND).contains(&kept), "{kept} of {heard}");
+        let whole = fetch(name);
+        assert_eq!(whole.code, 0, "{whole}");
+    }
+    let dropped = fetch("first");
+    assert_eq!(dropped.code, 1, "{dropped}");
+    assert!(dropped.err().contains("was dropped"), "{dropped}");
+    assert!(dropped.err().contains("keeps 1048576 bytes"), "{dropped}");
+    assert_eq!(metric("unicell_evidence_dropped_total "), 1);
+    assert_eq!(metric("unicell_evidence_capacity_bytes "), BOUND);
 }
 
 /// Starts the server by its alias, as repeatable as itself, and talks to it once it listens.

@@ -204,7 +204,8 @@ pub struct Running {
 }
 
 /// What a run can be proven by that can be repeated. Asked when it has ended;
-/// kept for as long as anybody remembers the instance. Calls may block.
+/// kept for as long as anybody remembers the instance, and there is room for it
+/// ([`Kept`]). Calls may block.
 pub trait Evidence: Send + Sync + 'static {
     /// What was run, with what input and what output: a JSON document that the
     /// node has signed, with what the caller gives to know it by.
@@ -222,12 +223,26 @@ pub trait Evidence: Send + Sync + 'static {
     fn transcript(&self) -> Result<std::fs::File, Problem>;
 }
 
+/// How much evidence there is of instances that have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Bytes of transcripts.
+    pub bytes: u64,
+    /// How many these may be. The oldest are dropped for the newest.
+    pub bound: u64,
+    /// Transcripts that were dropped.
+    pub dropped: u64,
+}
+
 /// Somewhere to run instances.
 #[async_trait]
 pub trait Runner: Send + Sync + 'static {
     /// Starts one. On an error nothing is left of it. The call is never
     /// cancelled.
     async fn start(&self, launch: Launch) -> Result<Running, RunError>;
+
+    /// How much evidence it keeps.
+    fn kept(&self) -> Kept;
 }
 
 /// The gateway's handle on an instance. Methods may be called at any time from

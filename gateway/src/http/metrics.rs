@@ -88,6 +88,24 @@ fn node(registry: &mut Registry, gateway: &Gateway) {
         "Disk that is given to no instance",
         node.free.disk,
     );
+    let kept = gateway.kept();
+    gauge(
+        "evidence_bytes",
+        "Transcripts of instances that have ended",
+        kept.bytes,
+    );
+    gauge(
+        "evidence_capacity_bytes",
+        "What these may come to",
+        kept.bound,
+    );
+    let dropped = Counter::<u64>::default();
+    dropped.inc_by(kept.dropped);
+    registry.register(
+        "evidence_dropped",
+        "Transcripts that were dropped for newer ones",
+        dropped,
+    );
 }
 
 type Labels = Vec<(&'static str, String)>;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use unicell_gateway_api::id::InstanceId;
 use unicell_gateway_api::instance::State as Life;
-use unicell_gateway_api::run::Evidence;
+use unicell_gateway_api::run::{Evidence, Kept};
 use unicell_gateway_api::token::Verb;
 use unicell_gateway_api::{Code, Problem};
 
@@ -37,6 +37,11 @@ impl Gateway {
     pub async fn transcript(&self, caller: &Caller, id: InstanceId) -> Result<File> {
         let evidence = self.evidence(caller, id)?;
         examined(move || evidence.transcript()).await
+    }
+
+    /// How much evidence there is of instances that have ended.
+    pub(crate) fn kept(&self) -> Kept {
+        self.0.runner.kept()
     }
 
     fn evidence(&self, caller: &Caller, id: InstanceId) -> Result<Arc<dyn Evidence>> {

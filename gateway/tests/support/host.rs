@@ -20,8 +20,8 @@ use unicell_gateway_api::configuration::Configuration;
 use unicell_gateway_api::id::InstanceId;
 use unicell_gateway_api::instance::{Determinism, Jail, Limits, Outcome, Transport, Usage};
 use unicell_gateway_api::run::{
-    Carried, Errno, Event, Evidence, Gone, Instance, Launch, RunError, Runner, Running, StreamId,
-    Traces,
+    Carried, Errno, Event, Evidence, Gone, Instance, Kept, Launch, RunError, Runner, Running,
+    StreamId, Traces,
 };
 
 use super::send;
@@ -98,6 +98,14 @@ impl Runner for Host {
             jail: Jail::default(),
             evidence,
         })
+    }
+
+    fn kept(&self) -> Kept {
+        Kept {
+            bytes: 7,
+            bound: 8,
+            dropped: 9,
+        }
     }
 }
 

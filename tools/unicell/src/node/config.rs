@@ -45,6 +45,7 @@ struct Capacity {
     memory: Option<String>,
     cpus: Option<f64>,
     disk: Option<String>,
+    evidence: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,18 +117,14 @@ impl File {
     /// What all instances together may use: what is said, else three quarters of the host's memory,
     /// many times its processors, and half of what is free on the disk of the state.
     pub(super) fn capacity(&self, state: &Path) -> Result<Limits> {
-        let size = |text: &Option<String>, what| {
-            let size = text.as_deref().map(parse_memory).transpose();
-            size.map_err(|fault| Failure::failed(format!("{what}: {fault}")))
-        };
-        let memory = match size(&self.capacity.memory, "capacity.memory")? {
+        let memory = match size(self.capacity.memory.as_deref(), "capacity.memory")? {
             Some(memory) => memory,
             None => {
                 let host = rustix::system::sysinfo();
                 host.totalram.saturating_mul(host.mem_unit.into()) / 4 * 3
             }
         };
-        let disk = match size(&self.capacity.disk, "capacity.disk")? {
+        let disk = match size(self.capacity.disk.as_deref(), "capacity.disk")? {
             Some(disk) => disk,
             None => {
                 let found = rustix::fs::statvfs(state)
@@ -152,6 +149,13 @@ impl File {
             cpu_milli,
             disk,
         })
+    }
+
+    /// Bytes of evidence that are kept of instances that have ended: what is said, else a quarter of
+    /// what instances may have of the disk.
+    pub(super) fn evidence(&self, capacity: &Limits) -> Result<u64> {
+        let said = size(self.capacity.evidence.as_deref(), "capacity.evidence")?;
+        Ok(said.unwrap_or(capacity.disk / 4))
     }
 
     /// How instances are kept apart from the host.
@@ -209,6 +213,11 @@ impl File {
     }
 }
 
+fn size(text: Option<&str>, what: &str) -> Result<Option<u64>> {
+    let size = text.map(parse_memory).transpose();
+    size.map_err(|fault| Failure::failed(format!("{what}: {fault}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +240,9 @@ mod tests {
         .unwrap();
         let capacity = file.capacity(Path::new("/")).unwrap();
         assert_eq!((capacity.memory, capacity.cpu_milli), (2 << 30, 1500));
+        assert_eq!(file.evidence(&capacity).unwrap(), 256 << 20);
+        let said = parse("[capacity]\nevidence = \"64M\"").unwrap();
+        assert_eq!(said.evidence(&capacity).unwrap(), 64 << 20);
         assert!(!file.share_images() && File::default().share_images());
         let (starts, usual) = (file.starts().unwrap(), StartBounds::default());
         let instance = starts::Rate {

@@ -3,12 +3,14 @@
 //! An instance's process writes its transcript into a pipe, for it may write to no file. What comes
 //! out of it is hashed and kept in a file without a name in the node's state, which is gone when
 //! nobody remembers the instance, or with the node. It is as long as the instance may write over its
-//! box; if it becomes longer, the run goes on, and nothing can be proven of it.
+//! box; if it becomes longer, the run goes on, and nothing can be proven of it. Those of instances
+//! that have ended are bounded together: the oldest go first.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
@@ -19,7 +21,7 @@ use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use unicell_gateway_api::id::ServiceId;
 use unicell_gateway_api::instance::Determinism;
-use unicell_gateway_api::run::{Evidence, RunError};
+use unicell_gateway_api::run::{Evidence, Kept, RunError};
 use unicell_gateway_api::{Code, Problem};
 use unicell_netstack::identity::KeyFile;
 use unicell_netstack::receipt::{Claim, Digest, Hints, Receipt};
@@ -41,16 +43,24 @@ pub(super) struct Archive {
     key: KeyFile,
     /// What this host can give: found out when it is first needed.
     host: OnceCell<Host>,
+    shelf: Arc<Shelf>,
 }
 
 impl Archive {
-    /// In the state of a node, where its key is too.
-    pub(super) fn new(state: &Path) -> Self {
+    /// In the state of a node, where its key is too. Of instances that have ended it keeps so many
+    /// bytes.
+    pub(super) fn new(state: &Path, bound: u64) -> Self {
         Self {
             state: state.to_owned(),
             key: KeyFile::new(state.join("node.key")),
             host: OnceCell::new(),
+            shelf: Arc::new(Shelf::new(bound)),
         }
+    }
+
+    /// What is kept of instances that have ended.
+    pub(super) fn kept(&self) -> Kept {
+        self.shelf.kept()
     }
 
     /// Has an instance started so that its run can be repeated, and opens an account of it, for
@@ -89,9 +99,9 @@ impl Archive {
         Ok(Arc::new(Account {
             determinism,
             key: self.key.clone(),
-            file,
-            open: Mutex::new(Some((begun, writing))),
-            claim: Mutex::new(Err("its account is not closed".to_owned())),
+            shelf: Arc::clone(&self.shelf),
+            open: Mutex::new(Some((begun, writing, file))),
+            closed: Mutex::new(Err("its account is not closed".to_owned())),
         }))
     }
 
@@ -133,7 +143,7 @@ async fn write(
     mut file: tokio::fs::File,
     room: u64,
 ) -> Result<Digest, String> {
-    let mut kept = Kept::default();
+    let mut kept = Written::default();
     kept.take(&first, room, &mut file).await;
     let mut part = vec![0; CHUNK];
     loop {
@@ -160,14 +170,14 @@ async fn write(
     }
 }
 
-/// What was kept of a transcript.
+/// What was written of a transcript.
 #[derive(Default)]
-struct Kept {
+struct Written {
     hasher: blake3::Hasher,
     failure: Option<String>,
 }
 
-impl Kept {
+impl Written {
     async fn take(&mut self, bytes: &[u8], room: u64, file: &mut tokio::fs::File) {
         if self.failure.is_some() {
             return;
@@ -191,11 +201,11 @@ impl Kept {
 pub(super) struct Account {
     determinism: Determinism,
     key: KeyFile,
-    file: File,
+    shelf: Arc<Shelf>,
     /// Until it is closed.
-    open: Mutex<Option<(Begun, Writing)>>,
-    /// What can be claimed, or why nothing can be.
-    claim: Mutex<Result<Claim, String>>,
+    open: Mutex<Option<(Begun, Writing, File)>>,
+    /// What can be claimed and the transcript, or why nothing can be.
+    closed: Mutex<Result<(Claim, Arc<File>), String>>,
 }
 
 impl Account {
@@ -205,8 +215,8 @@ impl Account {
     }
 
     /// The run has ended so, if it is known how, and nothing of its process is left.
-    pub(super) async fn close(&self, outcome: Option<&Outcome>) {
-        let Some((begun, writing)) = self.open.lock().take() else {
+    pub(super) async fn close(self: &Arc<Self>, outcome: Option<&Outcome>) {
+        let Some((begun, writing, file)) = self.open.lock().take() else {
             return;
         };
         let transcript = writing.await.map_err(|error| error.to_string()).flatten();
@@ -215,14 +225,82 @@ impl Account {
             (_, Err(why)) => Err(why),
             (None, _) => Err("its process was lost".to_owned()),
         };
-        *self.claim.lock() = claim;
+        let len = file.metadata().map_err(|error| error.to_string());
+        let closed = claim.and_then(|claim| Ok((claim, len?.len())));
+        match closed {
+            Ok((claim, len)) => {
+                *self.closed.lock() = Ok((claim, Arc::new(file)));
+                self.shelf.put(self, len);
+            }
+            Err(why) => *self.closed.lock() = Err(why),
+        }
     }
 
-    fn claim(&self) -> Result<Claim, Problem> {
-        self.claim
+    fn closed(&self) -> Result<(Claim, Arc<File>), Problem> {
+        self.closed
             .lock()
             .clone()
             .map_err(|why| Problem::new(Code::Conflict, format!("no receipt is given: {why}")))
+    }
+}
+
+/// The accounts that are closed and can be proven, oldest first.
+struct Shelf {
+    bound: u64,
+    accounts: Mutex<Accounts>,
+}
+
+#[derive(Default)]
+struct Accounts {
+    /// Each with the length of its transcript. Whoever remembers an instance holds its account.
+    held: VecDeque<(Weak<Account>, u64)>,
+    dropped: u64,
+}
+
+impl Accounts {
+    /// Bytes of transcripts that are there.
+    fn bytes(&mut self) -> u64 {
+        self.held.retain(|(account, _)| account.strong_count() > 0);
+        self.held.iter().map(|(_, len)| len).sum()
+    }
+}
+
+impl Shelf {
+    fn new(bound: u64) -> Self {
+        Self {
+            bound,
+            accounts: Mutex::default(),
+        }
+    }
+
+    /// Puts an account there, and drops the oldest that there is no room for with it.
+    fn put(&self, account: &Arc<Account>, len: u64) {
+        let mut accounts = self.accounts.lock();
+        accounts.held.push_back((Arc::downgrade(account), len));
+        let mut bytes = accounts.bytes();
+        while bytes > self.bound
+            && let Some((oldest, len)) = accounts.held.pop_front()
+        {
+            bytes -= len;
+            accounts.dropped += 1;
+            if let Some(oldest) = oldest.upgrade() {
+                // Who reads the transcript right now reads it to its end.
+                *oldest.closed.lock() = Err(format!(
+                    "its transcript of {len} bytes was dropped, as the node keeps {} bytes of \
+                     instances that have ended, the newest",
+                    self.bound
+                ));
+            }
+        }
+    }
+
+    fn kept(&self) -> Kept {
+        let mut accounts = self.accounts.lock();
+        Kept {
+            bytes: accounts.bytes(),
+            bound: self.bound,
+            dropped: accounts.dropped,
+        }
     }
 }
 
@@ -230,10 +308,8 @@ impl Evidence for Account {
     fn receipt(&self, nonce: Option<String>) -> Result<String, Problem> {
         let refused = |why: String| Problem::new(Code::BadRequest, why);
         check_nonce(nonce.as_deref()).map_err(refused)?;
-        let claim = Claim {
-            nonce,
-            ..self.claim()?
-        };
+        let (claim, _) = self.closed()?;
+        let claim = Claim { nonce, ..claim };
         let unsigned = |why: String| Problem::new(Code::Conflict, why);
         let key = self.key.load().map_err(|error| {
             unsigned(format!(
@@ -246,12 +322,9 @@ impl Evidence for Account {
     }
 
     fn transcript(&self) -> Result<File, Problem> {
-        self.claim()?;
+        let (_, file) = self.closed()?;
         // Each reader has a place in it of its own.
-        let path = format!(
-            "/proc/self/fd/{}",
-            std::os::fd::AsRawFd::as_raw_fd(&self.file)
-        );
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&*file));
         File::open(path).map_err(|error| Problem::new(Code::Internal, error))
     }
 }

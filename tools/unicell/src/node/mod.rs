@@ -155,14 +155,16 @@ fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> 
         remains::remove(&remnant.traces);
     }
     let store = Store::open(&state.join("store")).map_err(Failure::failed)?;
-    let mut config = Config::new(file.capacity(state)?);
+    let capacity = file.capacity(state)?;
+    let evidence = file.evidence(&capacity)?;
+    let mut config = Config::new(capacity);
     config.networks = file.networks();
     config.clients_publish = file.clients_publish;
     config.starts = file.starts()?;
     config.architecture = host_level().to_owned();
     let runner = Arc::new(Vmm {
         nursery,
-        archive: Archive::new(state),
+        archive: Archive::new(state, evidence),
     });
     Ok(Gateway::new(
         config,

@@ -20,8 +20,8 @@ use tracing::warn;
 use unicell_gateway_api::event::Amount;
 use unicell_gateway_api::instance::{self as api, Determinism, Outcome, Transport};
 use unicell_gateway_api::run::{
-    Carried, Errno, Event, Evidence, Gone, Instance, Launch, RunError, Runner, Running, StreamId,
-    Traces,
+    Carried, Errno, Event, Evidence, Gone, Instance, Kept, Launch, RunError, Runner, Running,
+    StreamId, Traces,
 };
 use unicell_vmm::jail::{Process, Report, Waiting};
 use unicell_vmm::link::{self, Command, LinkError, Message, NodeEnd};
@@ -100,6 +100,10 @@ impl Runner for Vmm {
             jail: jail(&report),
             evidence: account.map(|account| account as Arc<dyn Evidence>),
         })
+    }
+
+    fn kept(&self) -> Kept {
+        self.archive.kept()
     }
 }
 
