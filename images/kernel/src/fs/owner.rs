@@ -29,8 +29,8 @@ impl FileOwner {
     pub fn set(&mut self, kind: u32, id: i32) -> Result<()> {
         let number = u32::try_from(id).map_err(|_| Errno::EINVAL)?;
         let exists = match kind {
-            linux::F_OWNER_TID => task::process::thread_by_id(number).is_some(),
-            linux::F_OWNER_PID => task::process::by_id(number).is_some(),
+            linux::F_OWNER_TID => task::numbers::thread_by_id(number).is_some(),
+            linux::F_OWNER_PID => task::numbers::by_id(number).is_some(),
             linux::F_OWNER_PGRP => task::processes()
                 .iter()
                 .any(|process| process.group() == number),

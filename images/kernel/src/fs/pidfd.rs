@@ -13,7 +13,8 @@ use super::open_file::OpenFile;
 use super::proc;
 use super::stat::Stat;
 use crate::errno::{Errno, Result};
-use crate::task::process::{Life, by_id};
+use crate::task::numbers::by_id;
+use crate::task::process::Life;
 use crate::task::{self, Process, WaitQueue};
 
 /// A process.

@@ -3,8 +3,11 @@
 mod advice;
 mod area;
 mod fault;
+mod fork;
 mod map;
+mod other;
 mod pages;
+mod remap;
 mod space;
 pub mod stale;
 

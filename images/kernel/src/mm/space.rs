@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use unicell_guest_abi::layout::{HUGE_PAGE_SIZE, PAGE_SIZE, USER_END};
 
-use super::area::{Area, AtFork, Backing, Protection, Traits};
+use super::area::{Area, Backing, Protection, Traits};
 use super::fault::{self, Fault};
 use super::map::{APART_FROM, AREAS_MAX, HUGE_FROM, MMAP_TOP, Map, find, whole_pages};
 use super::stale::{self, Stale, Which};
@@ -335,74 +335,6 @@ impl Space {
         wanted
     }
 
-    /// Moves or resizes a mapping, as mremap(2); with `keep`, the old one stays, without its pages.
-    ///
-    /// # Errors
-    ///
-    /// EINVAL, EFAULT if the range is not one mapping, ENOMEM if it does not fit.
-    pub fn remap(
-        &self,
-        old: u64,
-        old_len: u64,
-        new_len: u64,
-        may_move: bool,
-        keep: bool,
-        fixed: Option<u64>,
-    ) -> Result<u64> {
-        let (Some(old_len), Some(new_len)) = (page_ceil(old_len), page_ceil(new_len)) else {
-            return Err(Errno::EINVAL);
-        };
-        if !old.is_multiple_of(PAGE_SIZE) || new_len == 0 {
-            return Err(Errno::EINVAL);
-        }
-        let mut inner = self.inner.lock();
-        let area = find(&inner.areas, old).ok_or(Errno::EFAULT)?.clone();
-        // With an old length of 0, a shared mapping is mapped a second time.
-        let second = old_len == 0;
-        if second && (!area.shared || !may_move) {
-            return Err(Errno::EINVAL);
-        }
-        let old_end = old
-            .checked_add(old_len)
-            .filter(|end| *end <= area.end)
-            .ok_or(Errno::EFAULT)?;
-        if fixed.is_none() && !second && !keep {
-            if new_len <= old_len {
-                if new_len < old_len {
-                    inner.clear(old + new_len, old_end)?;
-                }
-                return Ok(old);
-            }
-            if inner.grow_in_place(&area, old_end, new_len - old_len) {
-                return Ok(old);
-            }
-        }
-        let accounted = area.protection.write && !area.shared;
-        if !may_move || accounted && self.is_too_much(new_len.saturating_sub(old_len)) {
-            return Err(Errno::ENOMEM);
-        }
-        let place = fixed.map_or(Place::Hint(0), Place::Fixed);
-        if let Some(target) = fixed
-            && (!target.is_multiple_of(PAGE_SIZE)
-                || target.checked_add(new_len).is_none_or(|end| end > USER_END)
-                || target < old_end && old < target.saturating_add(new_len))
-        {
-            return Err(Errno::EINVAL);
-        }
-        let new = inner.place(place, new_len, false)?;
-        inner.move_mapping(
-            &area,
-            old,
-            if second { 0 } else { old_len.min(new_len) },
-            new,
-            new_len,
-        )?;
-        if !second && !keep {
-            inner.clear(old, old_end)?;
-        }
-        Ok(new)
-    }
-
     /// For each page of a range, whether it is in memory.
     ///
     /// # Errors
@@ -472,105 +404,5 @@ impl Space {
             };
         });
         (mapped, resident)
-    }
-
-    /// A copy of the space: private pages are shared until one side writes.
-    ///
-    /// # Errors
-    ///
-    /// ENOMEM.
-    pub fn fork(&self) -> Result<Self> {
-        let mut inner = self.inner.lock();
-        let mut tables = Tables::new()?;
-        let mut narrowed = false;
-        let Map {
-            tables: ours,
-            areas,
-            brk,
-            layout,
-            ..
-        } = &mut *inner;
-        for area in areas.values() {
-            if area.traits.at_fork != AtFork::Copy {
-                continue;
-            }
-            let mut entries = Vec::new();
-            ours.for_each(area.start, area.end, |address, entry| {
-                entries.push((address, entry));
-            });
-            for (address, entry) in entries {
-                let mut rights = entry.rights();
-                if rights.write && !area.shared {
-                    rights.write = false;
-                    ours.set_rights(address, rights);
-                    narrowed = true;
-                }
-                tables.map(address, entry.page(), rights)?;
-                if entry.is_hidden() {
-                    tables.hide(address);
-                }
-            }
-        }
-        // Locks are not handed down.
-        let mut inherited = areas.clone();
-        inherited.retain(|_, area| {
-            area.traits.locked = false;
-            area.traits.at_fork != AtFork::Skip
-        });
-        let copy = Map {
-            tables,
-            areas: inherited,
-            brk: *brk,
-            layout: *layout,
-            lock_future: false,
-        };
-        if narrowed {
-            Flush::all().commit();
-        }
-        Ok(Self {
-            inner: Mutex::new(copy),
-        })
-    }
-}
-
-impl Space {
-    /// Reads from a space that need not be the one that is seen.
-    ///
-    /// # Errors
-    ///
-    /// EFAULT if some of it is not readable.
-    pub fn read(&self, address: u64, into: &mut [u8]) -> Result<()> {
-        let mut done = 0;
-        while done < into.len() {
-            let at = address.checked_add(done as u64).ok_or(Errno::EFAULT)?;
-            let len = (into.len() - done).min((PAGE_SIZE - at % PAGE_SIZE) as usize);
-            self.fault(at, Access::Read).map_err(|_| Errno::EFAULT)?;
-            let entry = self.inner.lock().tables.entry(at);
-            let page = entry
-                .map(super::super::memory::paging::Entry::page)
-                .ok_or(Errno::EFAULT)?;
-            let size = match &page {
-                crate::memory::Page::Ram(frame) => frame.size(),
-                crate::memory::Page::Image(_) => PAGE_SIZE as usize,
-            };
-            page.read(at as usize & (size - 1), &mut into[done..done + len]);
-            done += len;
-        }
-        Ok(())
-    }
-
-    /// Writes a word of a space that is not the one that is seen. What cannot be written is left.
-    pub fn write_word(&self, address: u64, word: u32) {
-        let in_page = (address % PAGE_SIZE) as usize;
-        if self.fault(address, Access::Write).is_err() || in_page > PAGE_SIZE as usize - 4 {
-            return;
-        }
-        let entry = self.inner.lock().tables.entry(address);
-        if let Some(crate::memory::Page::Ram(frame)) =
-            entry.map(super::super::memory::paging::Entry::page)
-        {
-            let in_frame = (address as usize) & (frame.size() - 1);
-            frame.write(in_frame, &word.to_le_bytes());
-        }
     }
 }

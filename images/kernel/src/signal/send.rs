@@ -13,7 +13,7 @@ use super::{
 use crate::errno::{Errno, Result};
 use crate::sync::Mutex;
 use crate::task::process::{Life, Stop};
-use crate::task::{self, Process, Thread, exit, process};
+use crate::task::{self, Process, Thread, exit, numbers};
 
 const STOPS: Set = Set::of(SIGSTOP)
     .with(Set::of(SIGTSTP))
@@ -137,7 +137,7 @@ pub fn send_to_process(process: &Arc<Process>, info: Info) -> Result<()> {
 
 /// Sends a signal to every process of a group; returns how many there are.
 pub fn send_to_group(group: u32, info: Info) -> usize {
-    let members = process::all_in_group(group);
+    let members = numbers::all_in_group(group);
     for member in &members {
         // A full queue of one does not keep it from the others.
         let _ = send_to_process(member, info);
@@ -229,7 +229,7 @@ pub fn child_ended(parent: &Arc<Process>, child: &Arc<Process>, status: u32) {
             .children
             .lock()
             .retain(|other| !Arc::ptr_eq(other, child));
-        child.release();
+        numbers::release(child);
     }
     if signal != 0 {
         let (code, status) = child_code(status);

@@ -14,7 +14,7 @@ use crate::fs::timerfd::TimerFd;
 use crate::fs::{self, OpenFile};
 use crate::memory::user;
 use crate::signal::Set;
-use crate::task::{self, process};
+use crate::task::{self, numbers, process};
 use crate::time::SECOND;
 
 /// Times beyond are as good as never, and sums of two of them fit.
@@ -109,7 +109,7 @@ pub fn pidfd_open(id: i32, flags: u32) -> Answer {
     if flags & !linux::O_NONBLOCK != 0 {
         return Err(Errno::EINVAL);
     }
-    let theirs = process::by_id(id).ok_or(Errno::ESRCH)?;
+    let theirs = numbers::by_id(id).ok_or(Errno::ESRCH)?;
     fs::open_pidfd(&task::process(), &theirs, flags).map(u64::from)
 }
 

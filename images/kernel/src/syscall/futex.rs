@@ -8,7 +8,7 @@ use super::time::deadline_after;
 use super::{Address, Answer};
 use crate::errno::Errno;
 use crate::memory::user;
-use crate::task::{self, futex, process};
+use crate::task::{self, futex, numbers};
 
 /// futex(2).
 pub fn futex(
@@ -85,7 +85,7 @@ pub fn set_robust_list(head: Address, len: usize) -> Answer {
 pub fn get_robust_list(id: i32, head: Address, len: Address) -> Answer {
     let thread = match id {
         0 => task::current(),
-        id => process::thread_by_id(id as u32).ok_or(Errno::ESRCH)?,
+        id => numbers::thread_by_id(id as u32).ok_or(Errno::ESRCH)?,
     };
     user::write(head.0, &thread.robust_list.load(Ordering::Relaxed))?;
     user::write(len.0, &(size_of::<linux::robust_list_head>() as u64))?;

@@ -10,7 +10,7 @@ use super::{Address, Answer};
 use crate::errno::{Errno, Result};
 use crate::memory::{plain, user};
 use crate::task::identity::{ALL, Capabilities};
-use crate::task::{self, Credentials, process};
+use crate::task::{self, Credentials, numbers};
 
 /// Groups of a process, as in Linux.
 const GROUPS_MAX: usize = 65_536;
@@ -246,7 +246,7 @@ pub fn capget(head: Address, data: Address) -> Answer {
     let who = match id {
         0 => task::process().credentials(),
         id => {
-            let thread = process::thread_by_id(id).ok_or(Errno::ESRCH)?;
+            let thread = numbers::thread_by_id(id).ok_or(Errno::ESRCH)?;
             thread.process().credentials()
         }
     };

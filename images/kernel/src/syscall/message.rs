@@ -219,7 +219,7 @@ fn claimed(who: SenderCredentials) -> Result<SenderCredentials> {
     if !may_say {
         return Err(Errno::EPERM);
     }
-    if task::process::by_id(who.pid).is_none() {
+    if task::numbers::by_id(who.pid).is_none() {
         return Err(Errno::ESRCH);
     }
     Ok(who)

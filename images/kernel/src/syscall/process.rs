@@ -10,10 +10,11 @@ use super::{Address, Answer, Fd};
 use crate::errno::{Errno, Result};
 use crate::memory::{plain, user};
 use crate::signal::{Info, SIGCHLD};
+use crate::task;
 use crate::task::accounts::{Accounts, Used};
 use crate::task::limits::RESOURCES;
-use crate::task::process::{Life, Process, Stop, all_in_group, of_number};
-use crate::task::{self, process};
+use crate::task::numbers::{self, all_in_group, of_number};
+use crate::task::process::{Life, Process, Stop};
 
 /// getpid(2).
 pub fn getpid() -> Answer {
@@ -57,7 +58,7 @@ pub fn getsid(id: i32) -> Answer {
 /// setsid(2).
 pub fn setsid() -> Answer {
     let process = task::process();
-    let leads = process::all_in_group(process.id());
+    let leads = all_in_group(process.id());
     if !leads.is_empty() {
         return Err(Errno::EPERM);
     }
@@ -215,7 +216,7 @@ fn wait_for(whom: Whom, options: u32) -> Result<Option<Event>> {
         own.children
             .lock()
             .retain(|child| !Arc::ptr_eq(child, &found.child));
-        found.child.release();
+        numbers::release(&found.child);
         own.children_accounts.add_all(&found.child.accounts);
         own.children_accounts
             .add_all(&found.child.children_accounts);

@@ -10,7 +10,7 @@ use super::{Address, Answer};
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::task::scheduling::{Scheduling, is_real_time};
-use crate::task::{self, Credentials, Process, Thread, process};
+use crate::task::{self, Credentials, Process, Thread, numbers};
 
 /// The size of `struct sched_attr` in its first version, and the most that is read of one.
 const ATTRIBUTE_SIZE: usize = 48;
@@ -23,7 +23,7 @@ const ROUND_ROBIN_SLICE: u64 = 100_000_000;
 fn thread(id: i32) -> Result<Arc<Thread>> {
     match u32::try_from(id) {
         Ok(0) => Ok(task::current()),
-        Ok(id) => process::thread_by_id(id).ok_or(Errno::ESRCH),
+        Ok(id) => numbers::thread_by_id(id).ok_or(Errno::ESRCH),
         Err(_) => Err(Errno::ESRCH),
     }
 }
@@ -237,7 +237,7 @@ fn meant(which: u32, who: i32) -> Result<Vec<Arc<Thread>>> {
     };
     let threads: Vec<_> = match which {
         linux::PRIO_PROCESS if who == 0 => alloc::vec![task::current()],
-        linux::PRIO_PROCESS => process::thread_by_id(who).into_iter().collect(),
+        linux::PRIO_PROCESS => numbers::thread_by_id(who).into_iter().collect(),
         linux::PRIO_PGRP => {
             let group = if who == 0 { own.group() } else { who };
             whose(&|process| process.group() == group)

@@ -9,7 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::fs;
 use crate::memory::user;
 use crate::signal::{self, Action, Actions, IGNORE, Info, MAX, SIGKILL, SIGSTOP, Set};
-use crate::task::{self, Process, Thread, process};
+use crate::task::{self, Process, Thread, numbers};
 use crate::time;
 use alloc::sync::Arc;
 
@@ -245,15 +245,15 @@ pub fn kill(id: i32, number: u32) -> Answer {
     valid_signal(number)?;
     let own = task::process();
     let targets = match id {
-        0 => process::all_in_group(own.group()),
+        0 => numbers::all_in_group(own.group()),
         -1 => {
             let others = task::processes().into_iter();
             others
                 .filter(|process| !Arc::ptr_eq(process, &own))
                 .collect()
         }
-        id if id < 0 => process::all_in_group(id.unsigned_abs()),
-        id => alloc::vec![process::of_number(id as u32).ok_or(Errno::ESRCH)?],
+        id if id < 0 => numbers::all_in_group(id.unsigned_abs()),
+        id => alloc::vec![numbers::of_number(id as u32).ok_or(Errno::ESRCH)?],
     };
     let mut result = Err(Errno::ESRCH);
     for target in &targets {
@@ -285,7 +285,7 @@ fn thread_of(group: Option<i32>, id: i32) -> Result<Arc<Thread>> {
     if id <= 0 || group.is_some_and(|group| group <= 0) {
         return Err(Errno::EINVAL);
     }
-    let thread = process::thread_by_id(id as u32).ok_or(Errno::ESRCH)?;
+    let thread = numbers::thread_by_id(id as u32).ok_or(Errno::ESRCH)?;
     let fits = group.is_none_or(|group| thread.process().id() == group as u32);
     if fits { Ok(thread) } else { Err(Errno::ESRCH) }
 }
@@ -323,7 +323,7 @@ fn given_info(number: u32, info: Address, to_self: bool) -> Result<Info> {
 
 /// rt_sigqueueinfo(2).
 pub fn rt_sigqueueinfo(id: i32, number: u32, info: Address) -> Answer {
-    let target = process::of_number(id as u32).ok_or(Errno::ESRCH)?;
+    let target = numbers::of_number(id as u32).ok_or(Errno::ESRCH)?;
     let info = given_info(number, info, target.id() == task::process().id())?;
     check_permission(&target, number)?;
     if number != 0 {

@@ -10,7 +10,7 @@ use crate::errno::Errno;
 use crate::memory::{PAGE_SIZE, frames, user};
 use crate::random;
 use crate::sync::Mutex;
-use crate::task::{self, process};
+use crate::task::{self, numbers};
 use crate::time::{self, SECOND};
 
 /// The version of Linux whose calls are offered.
@@ -75,7 +75,7 @@ pub fn sysinfo(into: Address) -> Answer {
     set(offset_of!(Sysinfo, uptime), time::monotonic() / SECOND);
     set(offset_of!(Sysinfo, totalram), total * PAGE_SIZE);
     set(offset_of!(Sysinfo, freeram), (total - used) * PAGE_SIZE);
-    set(offset_of!(Sysinfo, procs), process::thread_count().into());
+    set(offset_of!(Sysinfo, procs), numbers::thread_count().into());
     set(offset_of!(Sysinfo, mem_unit), 1);
     user::write(into.0, &words)?;
     Ok(0)

@@ -10,8 +10,8 @@ use crate::arch::{Context, cpu};
 use crate::errno::{Errno, Result};
 use crate::memory::{plain, user};
 use crate::signal::{self, MAX, SIGCHLD, Stack};
-use crate::task::process::{Process, new_number};
-use crate::task::{self, Thread, exit, process, scheduler};
+use crate::task::process::Process;
+use crate::task::{self, Thread, exit, numbers, process, scheduler};
 use unicell_guest_abi::layout::USER_END;
 
 /// What is asked of clone, in one form.
@@ -152,17 +152,17 @@ fn run(wish: &Clone) -> Answer {
     check(wish)?;
     let parent = task::current();
     let ours = parent.process().clone();
-    if !process::may_have_more(&ours) {
+    if !numbers::may_have_more(&ours) {
         return Err(Errno::EAGAIN);
     }
-    let id = new_number()?;
+    let id = numbers::new_number()?;
     let in_thread = has(wish.flags, linux::CLONE_THREAD);
     let theirs = if in_thread {
         Ok(ours.clone())
     } else {
         new_process(wish, &ours, id)
     };
-    let theirs = theirs.inspect_err(|_| process::number_not_used())?;
+    let theirs = theirs.inspect_err(|_| numbers::free_number())?;
 
     let mut frame = parent.context().frame();
     frame.rax = 0;
@@ -175,7 +175,7 @@ fn run(wish: &Clone) -> Answer {
         cpu::fs_base()
     };
     let context = Context::new(&frame, parent.context().current_state(), fs, cpu::gs_base())
-        .inspect_err(|_| process::number_not_used())?;
+        .inspect_err(|_| numbers::free_number())?;
     let thread = Thread::new(id, theirs.clone(), context, *parent.name.lock());
     let slack = parent.timer_slack.load(Ordering::Relaxed);
     thread.timer_slack.store(slack, Ordering::Relaxed);
@@ -199,7 +199,7 @@ fn run(wish: &Clone) -> Answer {
     if has(wish.flags, linux::CLONE_PIDFD) {
         tell_pidfd(&ours, &theirs, wish.pidfd).inspect_err(|_| {
             theirs.forget_stillborn();
-            process::number_not_used();
+            numbers::free_number();
         })?;
     }
     // As in Linux, words that cannot be written are not.

@@ -7,7 +7,7 @@ use crate::device::platform;
 use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::task::accounts::Used;
-use crate::task::{self, process};
+use crate::task::{self, numbers};
 use crate::time::{self, SECOND};
 
 /// TIMER_ABSTIME.
@@ -121,8 +121,8 @@ fn read_cpu_clock(clock: i32) -> Result<u64> {
     Ok(match (id, of_thread) {
         (0, true) => task::current().time(),
         (0, false) => task::process().time(),
-        (id, true) => process::thread_by_id(id).ok_or(Errno::EINVAL)?.time(),
-        (id, false) => process::by_id(id).ok_or(Errno::EINVAL)?.time(),
+        (id, true) => numbers::thread_by_id(id).ok_or(Errno::EINVAL)?.time(),
+        (id, false) => numbers::by_id(id).ok_or(Errno::EINVAL)?.time(),
     })
 }
 

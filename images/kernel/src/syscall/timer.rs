@@ -10,7 +10,7 @@ use crate::errno::{Errno, Result};
 use crate::memory::user;
 use crate::signal::{Info, MAX, SIGALRM, SIGPROF, SIGVTALRM};
 use crate::task::timer::{Clock, Target, Timer};
-use crate::task::{self, process};
+use crate::task::{self, numbers};
 use crate::time::SECOND;
 
 /// Timers of timer_create in one process.
@@ -139,7 +139,7 @@ pub fn timer_create(clock: i32, event: Address, into: Address) -> Answer {
             NONE => Target::Nobody,
             SIGNAL | THREAD => Target::Process(info()),
             THREAD_ID => {
-                let thread = process::thread_by_id(thread).ok_or(Errno::EINVAL)?;
+                let thread = numbers::thread_by_id(thread).ok_or(Errno::EINVAL)?;
                 if thread.process().id() != process.id() {
                     return Err(Errno::EINVAL);
                 }

@@ -3,7 +3,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::process::{FIRST, Life, Process, number_freed};
+use super::numbers::{self, FIRST};
+use super::process::{Life, Process};
 use super::thread::Thread;
 use super::{futex, group, scheduler};
 use crate::device::platform;
@@ -51,7 +52,7 @@ fn leave(code: u32) -> Option<Arc<Space>> {
     let thread = scheduler::current();
     let process = thread.process().clone();
     signal_end(&thread);
-    number_freed();
+    numbers::free_number();
     *process.last_name.lock() = *thread.name.lock();
     let last = {
         let mut threads = process.threads.lock();
@@ -133,7 +134,7 @@ fn give_up(parent: &Arc<Process>, child: Arc<Process>, reaper: Option<&Arc<Proce
         }
         (Some(reaper), _) => reaper.children.lock().push(child),
         // Of the kernel, a zombie goes with the last reference.
-        (None, Life::Zombie(_)) => child.release(),
+        (None, Life::Zombie(_)) => numbers::release(&child),
         (None, _) => adopt(child),
     }
 }
@@ -146,7 +147,7 @@ fn adopt(child: Arc<Process>) {
 }
 
 fn forget(process: &Arc<Process>) {
-    process.release();
+    numbers::release(process);
     ORPHANS
         .lock()
         .retain(|orphan| !Arc::ptr_eq(orphan, process));

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use linux_raw_sys::general::{self as linux, robust_list_head};
 
-use super::{Thread, WaitQueue, current, process, scheduler};
+use super::{Thread, WaitQueue, current, numbers, process, scheduler};
 use crate::errno::{Errno, Result};
 use crate::memory::user::{self, Access};
 use crate::mm::WordKey;
@@ -117,7 +117,7 @@ pub fn lock_owned(address: u64, only_try: bool, deadline: Option<u64>) -> Result
     match old & linux::FUTEX_TID_MASK {
         0 => return Ok(()),
         owner if owner == own => return Err(Errno::EDEADLK),
-        owner if process::thread_by_id(owner).is_none() => return Err(Errno::ESRCH),
+        owner if numbers::thread_by_id(owner).is_none() => return Err(Errno::ESRCH),
         _ if only_try => return Err(Errno::EAGAIN),
         _ => {}
     }

@@ -3,7 +3,8 @@
 use alloc::sync::Arc;
 
 use super::Process;
-use super::process::{Stop, all_in_group};
+use super::numbers::all_in_group;
+use super::process::Stop;
 use crate::signal::{self, Info, SIGCONT, SIGHUP};
 
 /// The session of a group; none if there is no such group.

@@ -9,6 +9,7 @@ pub mod futex;
 pub mod group;
 pub mod identity;
 pub mod limits;
+pub mod numbers;
 pub mod process;
 pub mod scheduler;
 pub mod scheduling;
@@ -45,7 +46,7 @@ pub fn thread_id() -> u32 {
 
 /// Every process, by number.
 pub fn processes() -> Vec<Arc<Process>> {
-    process::all()
+    numbers::all()
 }
 
 /// Memory ran out while `process` needed some: it is killed.

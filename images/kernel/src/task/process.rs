@@ -1,6 +1,5 @@
 //! A process: what its threads share, and its place among the others.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI16, AtomicU32, AtomicU64, Ordering};
@@ -9,28 +8,18 @@ use linux_raw_sys::general as linux;
 
 use super::accounts::{Accounts, Used};
 use super::limits::{INFINITY, Limits};
+use super::numbers;
 use super::settings::Settings;
 use super::thread::Thread;
 use super::timer::Timers;
 use super::timer::{Clock, Target, Timer};
 use super::{Credentials, WaitQueue};
-use crate::errno::{Errno, Result};
 use crate::fs::{FdTable, FsContext};
-use crate::memory::frames;
 use crate::mm::Space;
 use crate::signal::{self, Actions, Info, Pending, SI_KERNEL, SIGCHLD, SIGKILL, SIGXCPU};
 use crate::sync::Mutex;
 use crate::time::{self, SECOND};
 use crate::tty::Terminal;
-
-/// The number of the first program. 1 is nobody: it stands for the kernel, which adopts orphans.
-pub const FIRST: u32 = 2;
-const NUMBERS_MAX: u32 = 4_194_304;
-
-static ALL: Mutex<BTreeMap<u32, Weak<Process>>> = Mutex::new(BTreeMap::new());
-/// Threads alive, for the limit.
-static THREADS: AtomicU32 = AtomicU32::new(0);
-static NEXT_NUMBER: AtomicU32 = AtomicU32::new(FIRST);
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,104 +105,6 @@ pub struct Process {
     pub children_peak: AtomicU64,
 }
 
-/// A number that no process or thread has.
-///
-/// # Errors
-///
-/// EAGAIN if there are as many threads as are allowed, ENOMEM if there is too little memory for
-/// what the kernel has to keep of one.
-pub fn new_number() -> Result<u32> {
-    if frames::is_scarce() {
-        return Err(Errno::ENOMEM);
-    }
-    if u64::from(THREADS.load(Ordering::Relaxed)) >= super::limits::THREADS {
-        return Err(Errno::EAGAIN);
-    }
-    let taken = |number: u32| {
-        ALL.lock().contains_key(&number)
-            || all()
-                .iter()
-                .any(|process| process.threads.lock().iter().any(|t| t.id() == number))
-    };
-    let mut wrapped = false;
-    loop {
-        let number = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed);
-        if number >= NUMBERS_MAX {
-            NEXT_NUMBER.store(FIRST, Ordering::Relaxed);
-            wrapped = true;
-        } else if number < FIRST || wrapped_before() && taken(number) {
-            continue;
-        } else {
-            if wrapped {
-                WRAPPED.store(1, Ordering::Relaxed);
-            }
-            THREADS.fetch_add(1, Ordering::Relaxed);
-            return Ok(number);
-        }
-    }
-}
-
-/// Whether the limit on the processes and threads of its user (RLIMIT_NPROC) lets a process have
-/// one more. Root's own user has none, and whoever may lift limits.
-pub fn may_have_more(process: &Process) -> bool {
-    let who = process.credentials();
-    let limit = process.limits.lock().processes();
-    if who.uid == 0 || who.can(linux::CAP_SYS_RESOURCE) || who.can(linux::CAP_SYS_ADMIN) {
-        return true;
-    }
-    count_of_user(who.uid) < limit
-}
-
-static WRAPPED: AtomicU32 = AtomicU32::new(0);
-
-/// Numbers are looked for among those taken only once they have all been given out.
-fn wrapped_before() -> bool {
-    WRAPPED.load(Ordering::Relaxed) != 0
-}
-
-/// A thread's number is free again.
-pub(super) fn number_freed() {
-    THREADS.fetch_sub(1, Ordering::Relaxed);
-}
-
-/// Threads alive.
-pub fn thread_count() -> u32 {
-    THREADS.load(Ordering::Relaxed)
-}
-
-/// Every process, zombies too.
-pub(super) fn all() -> Vec<Arc<Process>> {
-    ALL.lock().values().filter_map(Weak::upgrade).collect()
-}
-
-/// The process with this number.
-#[must_use]
-pub fn by_id(id: u32) -> Option<Arc<Process>> {
-    ALL.lock().get(&id)?.upgrade()
-}
-
-/// The process with this number, or with a thread that has it.
-#[must_use]
-pub fn of_number(id: u32) -> Option<Arc<Process>> {
-    by_id(id).or_else(|| Some(thread_by_id(id)?.process().clone()))
-}
-
-/// The thread with this number, in whatever process.
-#[must_use]
-pub fn thread_by_id(id: u32) -> Option<Arc<Thread>> {
-    let find = |process: &Arc<Process>| {
-        process
-            .threads
-            .lock()
-            .iter()
-            .find(|thread| thread.id() == id)
-            .cloned()
-    };
-    by_id(id)
-        .and_then(|process| find(&process))
-        .or_else(|| all().iter().find_map(find))
-}
-
 impl Process {
     /// The first process.
     #[must_use]
@@ -252,7 +143,7 @@ impl Process {
             peak: AtomicU64::new(0),
             children_peak: AtomicU64::new(0),
         };
-        Self::register(process)
+        numbers::register(process)
     }
 
     /// A child of `parent` with the given memory, descriptors and directories, and copies of
@@ -301,7 +192,7 @@ impl Process {
             peak: AtomicU64::new(0),
             children_peak: AtomicU64::new(0),
         };
-        let process = Self::register(process);
+        let process = numbers::register(process);
         parent.children.lock().push(process.clone());
         if process.limits.lock().of(linux::RLIMIT_CPU).0 != INFINITY {
             process.watch_cpu_limit();
@@ -316,12 +207,6 @@ impl Process {
         {
             parent.children.lock().retain(|child| child.id != self.id);
         }
-    }
-
-    fn register(process: Self) -> Arc<Self> {
-        let process = Arc::new(process);
-        ALL.lock().insert(process.id, Arc::downgrade(&process));
-        process
     }
 
     /// Its number.
@@ -531,48 +416,10 @@ impl Process {
     }
 }
 
-impl Process {
-    /// Its number leads nowhere any more: it has ended, and was asked how or never will be. Who
-    /// holds a descriptor of it still can ask what it was.
-    pub fn release(&self) {
-        let mut all = ALL.lock();
-        if all
-            .get(&self.id)
-            .is_some_and(|own| core::ptr::eq(own.as_ptr(), self))
-        {
-            all.remove(&self.id);
-        }
-    }
-}
-
 impl Drop for Process {
     fn drop(&mut self) {
-        self.release();
+        numbers::release(self);
     }
-}
-
-/// The processes of a group that have not ended.
-#[must_use]
-pub fn all_in_group(group: u32) -> Vec<Arc<Process>> {
-    let alive = |process: &Arc<Process>| {
-        process.group() == group && !matches!(process.life(), Life::Zombie(_))
-    };
-    all().into_iter().filter(alive).collect()
-}
-
-/// Threads and zombies of a user, which RLIMIT_NPROC counts.
-pub fn count_of_user(uid: u32) -> u64 {
-    let theirs = all()
-        .into_iter()
-        .filter(|process| process.credentials.lock().uid == uid);
-    theirs
-        .map(|process| process.threads.lock().len().max(1) as u64)
-        .sum()
-}
-
-/// A number of [`new_number`] that no thread has got.
-pub fn number_not_used() {
-    number_freed();
 }
 
 /// Ends every thread of the process but one, and waits until they are gone: what exec does.

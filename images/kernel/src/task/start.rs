@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::init::{File, Init};
 
-use super::process::{FIRST, new_number};
+use super::numbers::{FIRST, new_number};
 use super::{Process, Thread, scheduler};
 use crate::arch::{Context, Frame, xstate};
 use crate::device::platform;

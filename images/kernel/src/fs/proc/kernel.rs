@@ -9,7 +9,7 @@ use super::{cpu, settings, vm};
 use crate::errno::Result;
 use crate::reproducible;
 use crate::syscall::system;
-use crate::task::process::thread_count;
+use crate::task::numbers::thread_count;
 use crate::task::thread::Run;
 use crate::task::{self, scheduler};
 use crate::time::{self, SECOND};

@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use super::super::address;
-use super::end::{Caller, End, Listening, PORTS, Peer, Role, State};
+use super::end::{End, PORTS};
+use super::state::{Caller, Listening, Peer, Role, State};
 use crate::errno::{Errno, Result};
 use crate::net::settings::Settings;
 use crate::net::{Shut, outside};

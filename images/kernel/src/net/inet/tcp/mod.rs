@@ -6,6 +6,7 @@
 mod connection;
 mod end;
 mod outside;
+mod state;
 mod urgent;
 
 pub use end::End;

@@ -4,7 +4,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use super::end::{Caller, End, PORTS, Peer, Role};
+use super::end::{End, PORTS};
+use super::state::{Caller, Peer, Role};
 use crate::device::stream::{self, Arrival, Receiver, Stream};
 use crate::errno::Errno;
 use crate::net::{Shut, outside};
