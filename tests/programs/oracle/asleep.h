@@ -25,3 +25,39 @@ static inline void until_sleeps(pid_t process, pid_t thread) {
 static inline void until_asleep(pid_t process) {
     until_sleeps(process, process);
 }
+
+/* A child that sleeps in a call. What it prints when it goes on is kept until it is asked for, so
+   that it does not matter who is faster then. */
+struct sleeper {
+    pid_t process;
+    int printed;
+};
+
+/* Starts a child that does `body`, and returns when it sleeps. */
+static inline struct sleeper asleep(void (*body)(void)) {
+    int ends[2];
+    must(pipe(ends));
+    fflush(stdout);
+    pid_t child = must(fork());
+    if (child == 0) {
+        must(dup2(ends[1], STDOUT_FILENO));
+        close(ends[0]), close(ends[1]);
+        body();
+        fflush(stdout);
+        _exit(0);
+    }
+    close(ends[1]);
+    until_asleep(child);
+    return (struct sleeper){child, ends[0]};
+}
+
+/* Waits for its end, and prints what it has printed and how it ended. */
+static inline void over(const char *what, struct sleeper child) {
+    char text[512];
+    for (long len; (len = must(read(child.printed, text, sizeof text))) > 0;)
+        fwrite(text, 1, len, stdout);
+    close(child.printed);
+    int status = 0;
+    must(waitpid(child.process, &status, 0));
+    ended(what, status);
+}

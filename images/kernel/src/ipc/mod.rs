@@ -1,13 +1,19 @@
-//! System V IPC (sysvipc(7)): shared memory.
+//! System V IPC (sysvipc(7)): shared memory, semaphores, message queues.
 
+pub mod queue;
+pub mod semaphore;
 pub mod shm;
+mod table;
 
 use alloc::vec::Vec;
+
+pub use table::Object;
 
 use linux_raw_sys::general as linux;
 
 use crate::errno::{Errno, Result};
 use crate::task;
+use crate::time::{self, SECOND};
 
 /// The key of what has none.
 pub const PRIVATE: i32 = 0;
@@ -21,13 +27,10 @@ pub const READ: u32 = 0o444;
 pub const WRITE: u32 = 0o222;
 /// Bits of a mode that are permissions.
 pub const MODE: u32 = 0o777;
-/// Bits of a number that are a place in the kernel's table; the others say how often it was used.
-const INDEX_BITS: u32 = 15;
 
-/// The place that a number has in the table of its kind.
-#[must_use]
-pub fn index(id: i32) -> i32 {
-    id & ((1 << INDEX_BITS) - 1)
+/// Seconds since 1970, for when something happened.
+fn now() -> u64 {
+    time::realtime() / SECOND
 }
 
 /// Whom something belongs to and who may use it (`struct ipc_perm`).
@@ -100,6 +103,12 @@ impl Permissions {
         }
     }
 
+    /// Gives it another owner and other permissions.
+    pub fn change(&mut self, uid: u32, gid: u32, mode: u32) {
+        (self.uid, self.gid) = (uid, gid);
+        self.mode = self.mode & !MODE | mode & MODE;
+    }
+
     /// `struct ipc64_perm` of what has this number.
     #[must_use]
     pub fn to_bytes(self, id: i32) -> Vec<u8> {
@@ -110,7 +119,7 @@ impl Permissions {
             self.cuid,
             self.cgid,
             self.mode,
-            (id as u32) >> INDEX_BITS,
+            (id as u32) >> table::PLACE_BITS,
         ];
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
         bytes.resize(48, 0);

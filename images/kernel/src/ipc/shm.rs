@@ -4,18 +4,17 @@
 //! the areas of address spaces hold: what forks, splits or ends holds it more or less often, so
 //! that how often a segment is attached is how often its attachments are held.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
-use super::{CREATE, EXCLUSIVE, PRIVATE, Permissions, index};
+use super::table::{Object, Table};
+use super::{PRIVATE, Permissions, now};
 use crate::errno::{Errno, Result};
 use crate::memory::{PAGE_SIZE, Page};
 use crate::mm::{AnonymousPages, Pages};
 use crate::sync::Mutex;
 use crate::task;
-use crate::time::{self, SECOND};
 
 /// Segments, at most (SHMMNI).
 pub const SEGMENTS_MAX: usize = 4096;
@@ -48,19 +47,17 @@ const ATTACHED: usize = 0;
 const DETACHED: usize = 1;
 const CHANGED: usize = 2;
 
-struct Table {
-    segments: BTreeMap<i32, Arc<Segment>>,
-    /// The number that comes next.
-    next: i32,
-}
+/// All segments.
+pub static SEGMENTS: Table<Segment> = Table::new(SEGMENTS_MAX);
 
-static TABLE: Mutex<Table> = Mutex::new(Table {
-    segments: BTreeMap::new(),
-    next: 0,
-});
+impl Object for Segment {
+    fn id(&self) -> i32 {
+        self.id
+    }
 
-fn now() -> u64 {
-    time::realtime() / SECOND
+    fn permissions(&self) -> Permissions {
+        self.state.lock().permissions
+    }
 }
 
 /// A segment, mapped by one `shmat`.
@@ -109,7 +106,7 @@ impl Drop for Attachment {
             state.attachments.is_empty() && state.permissions.mode & DOOMED != 0
         };
         if goes {
-            TABLE.lock().segments.remove(&segment.id);
+            SEGMENTS.remove(segment.id);
         }
     }
 }
@@ -120,102 +117,49 @@ impl Drop for Attachment {
 ///
 /// As shmget(2).
 pub fn get(key: i32, size: u64, flags: u32) -> Result<i32> {
-    let mut table = TABLE.lock();
-    let found = table
-        .segments
-        .values()
-        .find(|segment| key != PRIVATE && segment.permissions().key == key);
-    if let Some(segment) = found {
-        return if flags & (CREATE | EXCLUSIVE) == CREATE | EXCLUSIVE {
-            Err(Errno::EEXIST)
-        } else if size > segment.size {
-            Err(Errno::EINVAL)
-        } else {
-            segment.permissions().check(flags).map(|()| segment.id)
-        };
-    }
-    if key != PRIVATE && flags & CREATE == 0 {
-        return Err(Errno::ENOENT);
-    }
-    if size == 0 || size > SIZE_MAX {
-        return Err(Errno::EINVAL);
-    }
-    if table.segments.len() >= SEGMENTS_MAX {
-        return Err(Errno::ENOSPC);
-    }
-    let mut id = table.next;
-    while table.segments.contains_key(&id) {
-        id = id.wrapping_add(1) & i32::MAX;
-    }
-    table.next = id.wrapping_add(1) & i32::MAX;
-    let segment = Segment {
-        id,
-        size,
-        made_by: task::process().id(),
-        pages: AnonymousPages::default(),
-        state: Mutex::new(State {
-            permissions: Permissions::new(key, flags),
-            times: [0, 0, now()],
-            last_user: 0,
-            attachments: Vec::new(),
-        }),
+    let fits = |segment: &Segment| {
+        if size > segment.size {
+            return Err(Errno::EINVAL);
+        }
+        Ok(())
     };
-    table.segments.insert(id, Arc::new(segment));
-    Ok(id)
-}
-
-/// The segment with a number.
-///
-/// # Errors
-///
-/// EINVAL.
-pub fn by_id(id: i32) -> Result<Arc<Segment>> {
-    TABLE.lock().segments.get(&id).cloned().ok_or(Errno::EINVAL)
-}
-
-/// The segment at a place in the table.
-///
-/// # Errors
-///
-/// EINVAL.
-pub fn by_index(place: i32) -> Result<Arc<Segment>> {
-    let table = TABLE.lock();
-    let found = table.segments.values().find(|one| index(one.id) == place);
-    found.cloned().ok_or(Errno::EINVAL)
-}
-
-/// The highest place that is taken; 0 if none is.
-#[must_use]
-pub fn last_index() -> i32 {
-    let table = TABLE.lock();
-    table
-        .segments
-        .keys()
-        .map(|id| index(*id))
-        .max()
-        .unwrap_or(0)
+    SEGMENTS.get(key, flags, fits, |id| {
+        if size == 0 || size > SIZE_MAX {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Segment {
+            id,
+            size,
+            made_by: task::process().id(),
+            pages: AnonymousPages::default(),
+            state: Mutex::new(State {
+                permissions: Permissions::new(key, flags),
+                times: [0, 0, now()],
+                last_user: 0,
+                attachments: Vec::new(),
+            }),
+        })
+    })
 }
 
 /// How many segments there are, pages of all, and pages of them that there are so far.
 #[must_use]
 pub fn usage() -> (usize, u64, u64) {
-    let table = TABLE.lock();
-    let all = table.segments.values();
+    let all = SEGMENTS.all();
     let (mut pages, mut resident) = (0, 0);
-    for segment in all {
+    for segment in &all {
         pages += segment.size.div_ceil(PAGE_SIZE);
         resident += segment.pages.count() as u64;
     }
-    (table.segments.len(), pages, resident)
+    (all.len(), pages, resident)
 }
 
 /// The attachment that something mapped is, if it is one, and its size in bytes.
 #[must_use]
 pub fn attachment_of(pages: &Arc<dyn Pages>) -> Option<Arc<Attachment>> {
-    let table = TABLE.lock();
-    let mut all = table
-        .segments
-        .values()
+    let all = SEGMENTS.all();
+    let mut all = all
+        .iter()
         .flat_map(|segment| segment.state.lock().attachments.clone());
     let found = all.find(|one| core::ptr::addr_eq(one.as_ptr(), Arc::as_ptr(pages)));
     found?.upgrade()
@@ -230,12 +174,6 @@ impl Attachment {
 }
 
 impl Segment {
-    /// Whose it is and who may use it.
-    #[must_use]
-    pub fn permissions(&self) -> Permissions {
-        self.state.lock().permissions
-    }
-
     /// One more attachment, to be mapped, and perhaps written.
     #[must_use]
     pub fn attach(self: &Arc<Self>, writable: bool) -> Arc<Attachment> {
@@ -266,16 +204,14 @@ impl Segment {
             state.attachments.is_empty()
         };
         if goes {
-            TABLE.lock().segments.remove(&self.id);
+            SEGMENTS.remove(self.id);
         }
     }
 
     /// Gives it another owner and other permissions.
     pub fn change(&self, uid: u32, gid: u32, mode: u32) {
         let mut state = self.state.lock();
-        let permissions = &mut state.permissions;
-        (permissions.uid, permissions.gid) = (uid, gid);
-        permissions.mode = permissions.mode & !super::MODE | mode & super::MODE;
+        state.permissions.change(uid, gid, mode);
         state.times[CHANGED] = now();
     }
 

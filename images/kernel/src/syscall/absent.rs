@@ -16,13 +16,6 @@ macro_rules! names {
 }
 
 names! {
-    __NR_semget "semget";
-    __NR_semop "semop";
-    __NR_semctl "semctl";
-    __NR_msgget "msgget";
-    __NR_msgsnd "msgsnd";
-    __NR_msgrcv "msgrcv";
-    __NR_msgctl "msgctl";
     __NR_ptrace "ptrace";
     __NR_uselib "uselib";
     __NR_ustat "ustat";
@@ -62,7 +55,6 @@ names! {
     __NR_epoll_wait_old "epoll_wait_old";
     __NR_remap_file_pages "remap_file_pages";
     __NR_restart_syscall "restart_syscall";
-    __NR_semtimedop "semtimedop";
     __NR_vserver "vserver";
     __NR_mbind "mbind";
     __NR_set_mempolicy "set_mempolicy";

@@ -75,6 +75,14 @@ calls! {
     __NR_membarrier "membarrier" memory::membarrier(u32, u32);
 
     // System V IPC.
+    __NR_semget "semget" ipc::semget(i32, i32, u32);
+    __NR_semop "semop" ipc::semop(i32, Address, usize);
+    __NR_semtimedop "semtimedop" ipc::semtimedop(i32, Address, usize, Address);
+    __NR_semctl "semctl" ipc::semctl(i32, i32, u32, Address);
+    __NR_msgget "msgget" ipc::msgget(i32, u32);
+    __NR_msgsnd "msgsnd" ipc::msgsnd(i32, Address, usize, u32);
+    __NR_msgrcv "msgrcv" ipc::msgrcv(i32, Address, usize, i64, u32);
+    __NR_msgctl "msgctl" ipc::msgctl(i32, u32, Address);
     __NR_shmget "shmget" ipc::shmget(i32, usize, u32);
     __NR_shmat "shmat" ipc::shmat(i32, Address, u32);
     __NR_shmdt "shmdt" ipc::shmdt(Address);

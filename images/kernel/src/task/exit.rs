@@ -9,6 +9,7 @@ use super::thread::Thread;
 use super::{futex, group, scheduler};
 use crate::device::platform;
 use crate::fs::{FdTable, FsContext};
+use crate::ipc::semaphore;
 use crate::memory::user;
 use crate::mm::Space;
 use crate::signal;
@@ -89,6 +90,7 @@ fn finish(process: &Arc<Process>, status: u32) -> Option<Arc<Space>> {
         end_instance(process, status);
     }
     process.timers.lock().forget_all();
+    semaphore::undo(process.id());
     process.set_files(Arc::new(FdTable::empty()));
     process.set_context(Arc::new(FsContext::empty()));
     let children = core::mem::take(&mut *process.children.lock());

@@ -1,11 +1,11 @@
-//! System V IPC.
+//! Calls about shared memory.
 
-use alloc::vec::Vec;
-
-use super::memory::require_room;
-use super::{Address, Answer};
-use crate::errno::{Errno, Result};
-use crate::ipc::{READ, WRITE, shm};
+use super::super::memory::require_room;
+use super::super::{Address, Answer};
+use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, tell};
+use crate::errno::Errno;
+use crate::ipc::shm::{self, SEGMENTS};
+use crate::ipc::{Object, READ, WRITE};
 use crate::memory::{PAGE_SIZE, page_floor, user};
 use crate::mm::{Backing, Place, Protection, Traits};
 use crate::task;
@@ -20,10 +20,6 @@ const SHM_EXEC: u32 = 0o100_000;
 /// Permission to execute.
 const EXECUTE: u32 = 0o111;
 /// Commands of shmctl(2).
-const IPC_RMID: u32 = 0;
-const IPC_SET: u32 = 1;
-const IPC_STAT: u32 = 2;
-const IPC_INFO: u32 = 3;
 const SHM_LOCK: u32 = 11;
 const SHM_UNLOCK: u32 = 12;
 const SHM_STAT: u32 = 13;
@@ -67,7 +63,7 @@ pub fn shmat(id: i32, address: Address, flags: u32) -> Answer {
         write: flags & SHM_RDONLY == 0,
         execute: flags & SHM_EXEC != 0,
     };
-    let segment = shm::by_id(id)?;
+    let segment = SEGMENTS.by_id(id)?;
     let wanted = |bits: u32, asked: bool| if asked { bits } else { 0 };
     let wanted = READ | wanted(WRITE, protection.write) | wanted(EXECUTE, protection.execute);
     segment.permissions().check(wanted)?;
@@ -123,8 +119,8 @@ pub fn shmctl(id: i32, command: u32, into: Address) -> Answer {
         SHM_INFO => usage(into),
         IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
             let segment = match command {
-                IPC_STAT => shm::by_id(id)?,
-                _ => shm::by_index(id)?,
+                IPC_STAT => SEGMENTS.by_id(id)?,
+                _ => SEGMENTS.by_place(id)?,
             };
             if command != SHM_STAT_ANY {
                 segment.permissions().check(READ)?;
@@ -137,7 +133,7 @@ pub fn shmctl(id: i32, command: u32, into: Address) -> Answer {
             })
         }
         IPC_RMID => {
-            let segment = shm::by_id(id)?;
+            let segment = SEGMENTS.by_id(id)?;
             segment.permissions().check_owner()?;
             segment.remove();
             Ok(0)
@@ -145,13 +141,13 @@ pub fn shmctl(id: i32, command: u32, into: Address) -> Answer {
         IPC_SET => {
             // `struct ipc64_perm`: key, user, group, who made it, mode.
             let [_, uid, gid, _, _, mode]: [u32; 6] = user::read(into.0)?;
-            let segment = shm::by_id(id)?;
+            let segment = SEGMENTS.by_id(id)?;
             segment.permissions().check_owner()?;
             segment.change(uid, gid, mode);
             Ok(0)
         }
         SHM_LOCK | SHM_UNLOCK => {
-            let segment = shm::by_id(id)?;
+            let segment = SEGMENTS.by_id(id)?;
             segment.permissions().check_owner()?;
             segment.lock(command == SHM_LOCK);
             Ok(0)
@@ -160,22 +156,18 @@ pub fn shmctl(id: i32, command: u32, into: Address) -> Answer {
     }
 }
 
-fn tell(words: &[u64], into: Address) -> Result<()> {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    user::copy_out(into.0, &bytes)
-}
-
 /// `struct shminfo64`.
 fn limits(into: Address) -> Answer {
     let most = shm::SEGMENTS_MAX as u64;
     let words = [shm::SIZE_MAX, 1, most, most, shm::SIZE_MAX, 0, 0, 0, 0];
-    tell(&words, into)?;
-    Ok(shm::last_index() as u64)
+    tell(words.map(u64::to_ne_bytes), into)?;
+    Ok(SEGMENTS.last_place() as u64)
 }
 
 /// `struct shm_info`.
 fn usage(into: Address) -> Answer {
     let (segments, pages, resident) = shm::usage();
-    tell(&[segments as u64, pages, resident, 0, 0, 0], into)?;
-    Ok(shm::last_index() as u64)
+    let words = [segments as u64, pages, resident, 0, 0, 0];
+    tell(words.map(u64::to_ne_bytes), into)?;
+    Ok(SEGMENTS.last_place() as u64)
 }
