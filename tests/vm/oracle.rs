@@ -26,7 +26,7 @@ oracle! {
     files: access busy copy descriptors directories fchmodat2 full getdents inotify links locks memfd
         modes open openat2 pipes places read_write read_write_flags rename seek stat std sync times
         tmpfile xattr;
-    ipc: msg sem shm;
+    ipc: mqueue msg sem shm;
     memory: advice brk mmap mremap sharing;
     terminals: jobs line reading sessions settings;
     process: capability credentials exec fork group limits orphan pidfd prctl sched spawn wait;

@@ -260,8 +260,11 @@ impl FdTable {
 
     /// Closing any descriptor of a file gives up the record locks on it, as POSIX has it.
     fn closed(&self, slot: Option<Slot>) {
-        if let Some(slot) = slot
-            && lock::any()
+        let Some(slot) = slot else {
+            return;
+        };
+        slot.file.file().descriptor_closed();
+        if lock::any()
             && let Some(location) = slot.file.location()
         {
             lock::release(self.lock_owner(), Some(location.inode.identity()));

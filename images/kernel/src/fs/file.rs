@@ -154,6 +154,9 @@ pub trait File: Any + Send + Sync {
         None
     }
 
+    /// The running process has closed a descriptor of it.
+    fn descriptor_closed(&self) {}
+
     /// Nobody has it open any more. Who waits for it may still hold it for a while.
     fn released(&self) {}
 

@@ -31,6 +31,7 @@ pub mod location;
 pub mod lock;
 pub mod memfd;
 pub mod mount;
+pub mod mqueue;
 pub mod open;
 mod open_file;
 pub mod owner;

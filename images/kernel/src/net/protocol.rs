@@ -226,6 +226,9 @@ pub trait Protocol: Send + Sync {
         Ok(false)
     }
 
+    /// Queues bytes of the kernel for the program; none but netlink sockets take any.
+    fn notice(&self, _: Vec<u8>) {}
+
     /// Nobody has it open any more.
     fn close(&self);
 

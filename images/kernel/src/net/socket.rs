@@ -55,6 +55,12 @@ impl Socket {
     pub fn protocol(&self) -> &dyn Protocol {
         &*self.protocol
     }
+
+    /// The same, to be held.
+    #[must_use]
+    pub fn shared_protocol(&self) -> Arc<dyn Protocol> {
+        Arc::clone(&self.protocol)
+    }
 }
 
 /// A new socket.

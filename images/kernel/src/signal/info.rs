@@ -9,6 +9,9 @@ pub(super) const SI_USER: i32 = 0;
 /// si_code: a timer has expired.
 const SI_TIMER: i32 = -2;
 
+/// si_code: a message has come into an empty queue.
+const SI_MESGQ: i32 = -3;
+
 /// Offset of what depends on the kind of signal.
 const FIELDS: usize = 16;
 
@@ -63,6 +66,14 @@ impl Info {
         let mut info = Self::new(signal, SI_TIMER);
         info.put(FIELDS, timer);
         info.put(FIELDS + 4, overrun);
+        info.0[FIELDS + 8..FIELDS + 16].copy_from_slice(bytes(&value));
+        info
+    }
+
+    /// A message has come into a queue: who has sent it, and a value.
+    #[must_use]
+    pub fn message(signal: u32, sender: u32, uid: u32, value: u64) -> Self {
+        let mut info = Self::from_process(signal, SI_MESGQ, sender, uid);
         info.0[FIELDS + 8..FIELDS + 16].copy_from_slice(bytes(&value));
         info
     }

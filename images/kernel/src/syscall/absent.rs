@@ -59,12 +59,6 @@ names! {
     __NR_mbind "mbind";
     __NR_set_mempolicy "set_mempolicy";
     __NR_get_mempolicy "get_mempolicy";
-    __NR_mq_open "mq_open";
-    __NR_mq_unlink "mq_unlink";
-    __NR_mq_timedsend "mq_timedsend";
-    __NR_mq_timedreceive "mq_timedreceive";
-    __NR_mq_notify "mq_notify";
-    __NR_mq_getsetattr "mq_getsetattr";
     __NR_kexec_load "kexec_load";
     __NR_add_key "add_key";
     __NR_request_key "request_key";

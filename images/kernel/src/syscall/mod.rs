@@ -21,6 +21,7 @@ pub mod ipc;
 pub mod memory;
 pub mod message;
 pub mod mount;
+pub mod mqueue;
 pub mod open;
 pub mod pipe;
 pub mod poll;

@@ -6,8 +6,8 @@ use super::argument::{Argument, Kind};
 use super::{Address, Answer, Fd, Path};
 use super::{
     attribute, descriptor, directory, event, exec, file, futex, identity, inotify, ipc, memory,
-    message, mount, open, pipe, poll, prctl, process, scheduling, signal, socket, system, thread,
-    time, timer, xattr,
+    message, mount, mqueue, open, pipe, poll, prctl, process, scheduling, signal, socket, system,
+    thread, time, timer, xattr,
 };
 
 /// One past the highest number that Linux has given.
@@ -83,6 +83,12 @@ calls! {
     __NR_msgsnd "msgsnd" ipc::msgsnd(i32, Address, usize, u32);
     __NR_msgrcv "msgrcv" ipc::msgrcv(i32, Address, usize, i64, u32);
     __NR_msgctl "msgctl" ipc::msgctl(i32, u32, Address);
+    __NR_mq_open "mq_open" mqueue::mq_open(Path, u32, u32, Address);
+    __NR_mq_unlink "mq_unlink" mqueue::mq_unlink(Path);
+    __NR_mq_timedsend "mq_timedsend" mqueue::mq_timedsend(Fd, Address, usize, u32, Address);
+    __NR_mq_timedreceive "mq_timedreceive" mqueue::mq_timedreceive(Fd, Address, usize, Address, Address);
+    __NR_mq_notify "mq_notify" mqueue::mq_notify(Fd, Address);
+    __NR_mq_getsetattr "mq_getsetattr" mqueue::mq_getsetattr(Fd, Address, Address);
     __NR_shmget "shmget" ipc::shmget(i32, usize, u32);
     __NR_shmat "shmat" ipc::shmat(i32, Address, u32);
     __NR_shmdt "shmdt" ipc::shmdt(Address);

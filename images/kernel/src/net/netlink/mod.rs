@@ -313,6 +313,11 @@ impl Protocol for End {
         Ok(true)
     }
 
+    fn notice(&self, data: Vec<u8>) {
+        self.deliver(data);
+        self.changed.wake_all();
+    }
+
     fn close(&self) {
         if let Some(port) = self.state.lock().port.take() {
             PORTS.lock().remove(&port);
