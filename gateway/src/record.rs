@@ -7,14 +7,17 @@
 //! comes twice whatever happens to the node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
@@ -34,7 +37,13 @@ const NETWORKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("network
 pub enum RecordError {
     /// The file.
     #[error("the node's record cannot be opened: {0}")]
-    Open(#[from] std::io::Error),
+    Open(#[from] io::Error),
+    /// Another process has it open.
+    #[error("the node's record {0} is used by another process")]
+    Busy(PathBuf),
+    /// It does not hold what was written to it.
+    #[error("the node's record {0} is damaged")]
+    Damaged(PathBuf),
     /// The database.
     #[error("the node's record: {0}")]
     Database(Box<redb::Error>),
@@ -127,18 +136,17 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// It cannot be opened, or makes no sense. What makes no sense is not
-    /// dropped: an instance could be overlooked by that.
+    /// It cannot be opened, is damaged, or makes no sense. What makes no sense
+    /// is not dropped: an instance could be overlooked by that.
+    ///
+    /// # Panics
+    ///
+    /// At some damage: the database does. [`Record::examine`] finds out whether.
     pub fn open(path: &Path) -> Result<(Self, LastLife), RecordError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            // It holds the key of all tokens.
-            .mode(0o600)
-            .open(path)?;
-        let database = Database::builder().create_file(file)?;
+        if !path.exists() {
+            begin(path)?;
+        }
+        let database = database(path)?;
         let last = begin_life(&database)?;
         let (changes, receiver) = mpsc::channel();
         let writer = std::thread::Builder::new()
@@ -149,6 +157,20 @@ impl Record {
             writer: Some(writer),
         };
         Ok((record, last))
+    }
+
+    /// Opens the record, if there is one, has all of it compared with its
+    /// checksums, and closes it: for a process of its own, which may panic
+    /// where the one that needs the record must not.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Record::open`].
+    pub fn examine(path: &Path) -> Result<(), RecordError> {
+        if path.exists() {
+            database(path)?;
+        }
+        Ok(())
     }
 
     /// Writes that an instance runs, or is about to. The future ends when that
@@ -198,6 +220,44 @@ impl Drop for Record {
             // A panic there was told when it happened.
             let _ = writer.join();
         }
+    }
+}
+
+/// Makes an empty record. It has its name when it is whole, so that one which
+/// holds nothing has lost it.
+fn begin(path: &Path) -> Result<(), RecordError> {
+    let fresh = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(true);
+    // It holds the key of all tokens.
+    let file = options.mode(0o600).open(&fresh)?;
+    drop(Database::builder().create_file(file)?);
+    Ok(fs::rename(&fresh, path)?)
+}
+
+/// The database in a file, all of which is as it was written.
+fn database(path: &Path) -> Result<Database, RecordError> {
+    let damaged = || RecordError::Damaged(path.to_owned());
+    let explain = |error: DatabaseError| match error {
+        DatabaseError::DatabaseAlreadyOpen => RecordError::Busy(path.to_owned()),
+        DatabaseError::Storage(StorageError::Corrupted(_)) => damaged(),
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == io::ErrorKind::InvalidData =>
+        {
+            damaged()
+        }
+        other => other.into(),
+    };
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    if file.metadata()?.len() == 0 {
+        return Err(damaged());
+    }
+    let mut database = Database::builder().create_file(file).map_err(explain)?;
+    // After an orderly end the database believes what it finds.
+    if database.check_integrity().map_err(explain)? {
+        Ok(database)
+    } else {
+        Err(damaged())
     }
 }
 
@@ -363,7 +423,7 @@ mod tests {
             .await
             .unwrap();
         record.network("a".into(), None).await.unwrap();
-        assert!(Record::open(&path).is_err(), "two nodes have one record");
+        assert!(matches!(Record::open(&path), Err(RecordError::Busy(_))));
         // Not waited for: it is written all the same.
         drop(record.running(remnant(5)));
         drop(record);
@@ -405,5 +465,114 @@ mod tests {
         )
         .unwrap();
         assert!(Record::open(&path).is_err());
+    }
+
+    /// Where the victim finds its record; a process without it is no victim.
+    const VICTIM: &str = "UNICELL_RECORD_VICTIM";
+
+    /// What the killed process does until then: it says what is written.
+    #[tokio::test]
+    async fn victim() {
+        let Some(path) = std::env::var_os(VICTIM) else {
+            return;
+        };
+        let (record, last) = Record::open(Path::new(&path)).unwrap();
+        println!("\nlife {}", last.life);
+        for number in (0..=u8::MAX).cycle() {
+            // Several at once, of which some are committed together.
+            drop(record.forget(remnant(number.wrapping_add(100)).id));
+            drop(record.running(remnant(number)));
+            let name = [last.life.to_be_bytes().as_slice(), &[number; 28]].concat();
+            record.revoke(name.try_into().unwrap()).await.unwrap();
+            println!("\nrevoked {number}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_survives_a_kill_at_any_point() {
+        use std::io::BufRead;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let mut revoked = BTreeSet::new();
+        for round in 0..25 {
+            let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "record::tests::victim", "--nocapture"])
+                .env(VICTIM, &path)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = io::BufReader::new(victim.stdout.take().unwrap()).lines();
+            let mut lines = lines.map_while(io::Result::ok);
+            let life = lines.find_map(|line| line.strip_prefix("life ")?.parse().ok());
+            let life: u32 = life.unwrap();
+            let mut revoke = |line: String| {
+                if let Some(number) = line.strip_prefix("revoked ") {
+                    let number: u8 = number.parse().unwrap();
+                    let name = [life.to_be_bytes().as_slice(), &[number; 28]].concat();
+                    revoked.insert(RevocationName::try_from(name).unwrap());
+                }
+            };
+            // Where it is then is a matter of chance, and any point will do.
+            lines.by_ref().take(2 * round + 1).for_each(&mut revoke);
+            victim.kill().unwrap();
+            victim.wait().unwrap();
+            lines.for_each(&mut revoke);
+            let (_record, last) = Record::open(&path).unwrap();
+            assert_eq!(last.life, life + 1, "round {round}");
+            let lost: Vec<_> = revoked.difference(&last.revoked).collect();
+            assert!(lost.is_empty(), "round {round}: {lost:?} is lost");
+        }
+    }
+
+    /// Looks at a record as the process does that may die of it.
+    fn examined(path: &Path) -> bool {
+        std::panic::catch_unwind(|| Record::examine(path)).is_ok_and(|found| found.is_ok())
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_found_or_says_what_it_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record");
+        let (record, _) = Record::open(&path).unwrap();
+        for number in 0..20 {
+            record.running(remnant(number)).await.unwrap();
+            record.revoke([number; 32]).await.unwrap();
+        }
+        // As a process leaves it that is killed, and as it is after an orderly end.
+        let killed = fs::read(&path).unwrap();
+        drop(record);
+        let ended = fs::read(&path).unwrap();
+        let mut found = 0;
+        // What was written last before a kill cannot be told from what was cut off.
+        for (whole, least) in [(killed, 19), (ended, 20)] {
+            fs::write(&path, &whole).unwrap();
+            assert!(examined(&path), "it is whole");
+            let written = whole.chunks(4096).enumerate();
+            let written = written.filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+            let pages: Vec<_> = written.map(|(number, _)| number * 4096).collect();
+            for (number, &page) in pages.iter().enumerate() {
+                let mut damaged = whole.clone();
+                match number % 3 {
+                    0 => damaged[page..][..4096].fill(0),
+                    1 => damaged[page..][..4096].fill(0xa5),
+                    _ => damaged[page + 577 * number % 4096] ^= 1 << (number % 8),
+                }
+                fs::write(&path, damaged).unwrap();
+                if !examined(&path) {
+                    found += 1;
+                    continue;
+                }
+                let (_record, last) = Record::open(&path).unwrap();
+                assert_eq!(last.remnants.len(), 20);
+                assert!((least..=20).contains(&last.revoked.len()), "page {page}");
+            }
+            for len in [0, 100, 4096, whole.len() / 2, whole.len() - 1] {
+                fs::write(&path, &whole[..len]).unwrap();
+                assert!(!examined(&path), "cut at {len}");
+            }
+        }
+        assert!(found > 2, "{found}: no damage was found at all");
+        fs::write(&path, b"").unwrap();
+        assert!(matches!(Record::open(&path), Err(RecordError::Damaged(_))));
     }
 }

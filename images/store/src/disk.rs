@@ -36,7 +36,11 @@ impl Disk {
     }
 
     pub(crate) fn index(&self) -> PathBuf {
-        self.root.join("index.redb")
+        Self::index_of(&self.root)
+    }
+
+    pub(crate) fn index_of(root: &Path) -> PathBuf {
+        root.join("index.redb")
     }
 
     pub(crate) fn files(&self) -> PathBuf {

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
-    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    WriteTransaction,
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
+    TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 use unicell_service::spec::ServiceId;
@@ -91,7 +92,15 @@ impl Index {
             return Err(StoreError::BadIndex(root.to_owned()));
         }
         let database = Database::create(path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(root.to_owned()),
+            DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(root.to_owned()),
+            DatabaseError::Storage(StorageError::Corrupted(_)) => {
+                StoreError::BadIndex(root.to_owned())
+            }
+            DatabaseError::Storage(StorageError::Io(error))
+                if error.kind() == io::ErrorKind::InvalidData =>
+            {
+                StoreError::BadIndex(root.to_owned())
+            }
             other => other.into(),
         })?;
         let index = Self {

@@ -34,6 +34,16 @@ pub(crate) struct Inner {
     held: Mutex<HashMap<ServiceId, u64>>,
 }
 
+/// The index, all of which is as it was written.
+fn sound_index(root: &Path, path: &Path) -> Result<Index> {
+    let index = Index::open(root, path)?;
+    if index.is_sound()? {
+        Ok(index)
+    } else {
+        Err(StoreError::BadIndex(root.to_owned()))
+    }
+}
+
 impl Store {
     /// Opens the store in a directory, and makes it if there is none. What an
     /// earlier process left half done is swept away.
@@ -45,13 +55,8 @@ impl Store {
         }
         // The database panics at some damage, and an index that forgot something
         // would have it swept away.
-        let opened = std::panic::catch_unwind(|| {
-            let index = Index::open(root, &disk.index())?;
-            Ok(index.is_sound()?.then_some(index))
-        });
-        let bad_index = || StoreError::BadIndex(root.to_owned());
-        let index = opened.unwrap_or_else(|_| Err(bad_index()))?;
-        let index = index.ok_or_else(bad_index)?;
+        let opened = std::panic::catch_unwind(|| sound_index(root, &disk.index()));
+        let index = opened.unwrap_or_else(|_| Err(StoreError::BadIndex(root.to_owned())))?;
         let store = Self(Arc::new(Inner {
             disk,
             index,
@@ -62,6 +67,18 @@ impl Store {
         }));
         store.sweep()?;
         Ok(store)
+    }
+
+    /// Looks at all of the index, if there is one, and changes nothing of the
+    /// store. It may end the process, if that is built to abort at a panic:
+    /// the database panics at some damage that it was not sealed against. So
+    /// it is for a process of its own, before another opens the store.
+    pub fn examine(root: &Path) -> Result<()> {
+        let index = Disk::index_of(root);
+        if index.exists() {
+            sound_index(root, &index)?;
+        }
+        Ok(())
     }
 
     /// All services.

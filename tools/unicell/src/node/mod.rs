@@ -5,6 +5,7 @@
 
 mod config;
 mod evidence;
+mod examine;
 mod launch;
 mod metering;
 mod nursery;
@@ -63,10 +64,16 @@ pub(crate) struct Arguments {
     /// A file of settings (see docs/operations.md)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Look at the databases of the state, and do nothing else
+    #[arg(long, hide = true, requires = "state")]
+    examine: bool,
 }
 
 /// Runs a node until it is told to end.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    if let (true, Some(state)) = (arguments.examine, &arguments.state) {
+        return Ok(examine::look(state));
+    }
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .from_env_lossy();
@@ -148,13 +155,14 @@ fn own_directory(path: &Path) -> Result<()> {
 }
 
 fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> {
-    let (record, last) = Record::open(&state.join("node.redb")).map_err(|error| {
-        Failure::failed(error).hint(format!("is another node running in {}?", state.display()))
-    })?;
+    examine::examine(state)?;
+    let (record, last) = Record::open(&examine::record(state))
+        .map_err(|error| examine::explain_record(&error, state))?;
     for remnant in &last.remnants {
         remains::remove(&remnant.traces);
     }
-    let store = Store::open(&state.join("store")).map_err(Failure::failed)?;
+    let store =
+        Store::open(&examine::store(state)).map_err(|error| examine::explain_store(&error))?;
     let capacity = file.capacity(state)?;
     let evidence = file.evidence(&capacity)?;
     let mut config = Config::new(capacity);
