@@ -74,6 +74,22 @@ impl Node {
         socket(self.directory.path())
     }
 
+    /// Where it serves clients, if its settings have it listen at a port that is free.
+    ///
+    /// # Panics
+    ///
+    /// When it does not, or this was asked before.
+    pub fn clients(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        while !line.contains("clients are served") {
+            line.clear();
+            let len = self.log.read_line(&mut line).expect("a pipe can be read");
+            assert_ne!(len, 0, "it serves no clients");
+        }
+        let (_, address) = line.trim().rsplit_once("address=").expect("it says where");
+        address.parse().expect("it is an address")
+    }
+
     /// Its API.
     pub fn api(&self) -> Api {
         Api::at(&self.socket())

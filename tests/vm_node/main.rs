@@ -6,6 +6,7 @@
 
 mod attacks;
 mod children;
+mod commands;
 mod damaged;
 mod examples;
 mod images;
