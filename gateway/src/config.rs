@@ -19,6 +19,9 @@ pub struct Config {
     pub instance: InstanceBounds,
     /// Bounds of the API.
     pub api: ApiBounds,
+    /// Bytes that the store may have when a client brings a service in. The
+    /// operator may always.
+    pub store: u64,
     /// Networks that are there from the start. Those that were set through the
     /// API are kept in the record, and go before these.
     pub networks: Vec<NetworkPolicy>,
@@ -88,6 +91,7 @@ impl Config {
             starts: StartBounds::default(),
             instance: InstanceBounds::default(),
             api: ApiBounds::default(),
+            store: u64::MAX,
             networks: Vec::new(),
             architecture: "x86-64-v1".to_owned(),
             clients_publish: false,

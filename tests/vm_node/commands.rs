@@ -104,22 +104,63 @@ fn networks_are_allowed_listed_and_forbidden() {
     assert_eq!(refused.code, 1, "{refused}");
 }
 
+/// A file with a token.
+fn written(node: &Node, name: &str, token: &str) -> String {
+    let path = node.path().join(name);
+    fs::write(&path, token).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+/// A command to a node at this address, with the token in a file.
+fn client(address: &str, file: &str, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(unicell());
+    command.args(["--node", address, "--token-file", file]);
+    command.args(arguments);
+    finish(command, b"")
+}
+
+#[test]
+fn clients_fill_the_store_to_its_bound_and_the_operator_beyond() {
+    let settings = "listen = \"127.0.0.1:0\"\n[capacity]\nstore = \"1M\"\n";
+    let mut node = Node::start_with(settings);
+    let address = format!("http://{}", node.clients());
+    let alice = written(&node, "alice", &node.run(["token", "create", "alice"]));
+    let packed = ["small", "large", "larger"].map(|name| {
+        let folder = node.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        // No two blocks are alike.
+        let bytes: Vec<u8> = (0..100_000_u64)
+            .flat_map(|number| (number * name.len() as u64).to_le_bytes())
+            .collect();
+        let some = if name == "small" { 1000 } else { bytes.len() };
+        fs::write(folder.join("data"), &bytes[..some]).unwrap();
+        let package = node.path().join(format!("{name}.cell"));
+        let to = package.to_str().unwrap().to_owned();
+        let folder = folder.to_str().unwrap();
+        node.run(["pack", folder, "--entrypoint", "/data", "-o", &to]);
+        to
+    });
+    let [small, large, larger] = packed;
+    let taken = client(&address, &alice, &["import", &large]);
+    assert_eq!(taken.code, 0, "{taken}");
+    // There is room, and not for this one.
+    let refused = client(&address, &alice, &["import", &larger]);
+    assert_eq!(refused.code, 1, "{refused}");
+    assert!(refused.err().contains("1048576 bytes"), "{refused}");
+    assert_eq!(client(&address, &alice, &["import", &small]).code, 0);
+    node.run(["import", &larger]);
+    let refused = client(&address, &alice, &["import", &small]);
+    assert_eq!(refused.code, 1, "{refused}");
+    assert_eq!(node.json(&["services"]).as_array().unwrap().len(), 3);
+}
+
 #[test]
 fn a_client_with_a_token_does_what_the_token_says() {
     let mut node = Node::start_with("listen = \"127.0.0.1:0\"\n");
     let address = format!("http://{}", node.clients());
     node.import(tree("busybox").path(), SLEEPER, "sleeper");
-    let write = |name: &str, token: &str| {
-        let path = node.path().join(name);
-        fs::write(&path, token).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let client = |file: &str, arguments: &[&str]| -> Outcome {
-        let mut command = Command::new(unicell());
-        command.args(["--node", &address, "--token-file", file]);
-        command.args(arguments);
-        finish(command, b"")
-    };
+    let write = |name: &str, token: &str| written(&node, name, token);
+    let client = |file: &str, arguments: &[&str]| client(&address, file, arguments);
     let alice = write(
         "alice",
         &node.run(["token", "create", "alice", "--expires", "1h"]),

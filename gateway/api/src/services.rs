@@ -103,6 +103,9 @@ pub trait Services: Send + Sync + 'static {
         expected: Option<ServiceId>,
     ) -> Result<Imported, Problem>;
 
+    /// Bytes that all services have on the disk, their box images too.
+    fn used(&self) -> Result<u64, Problem>;
+
     /// Writes one in an encoding, by its name.
     fn export(&self, id: ServiceId, encoding: &str, to: &mut dyn Write) -> Result<(), Problem>;
 

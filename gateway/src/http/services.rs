@@ -1,8 +1,6 @@
 //! Services that the node keeps.
 
-use std::io::{self, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 use std::time::Duration;
 
 use axum::Json;
@@ -57,22 +55,10 @@ pub(super) async fn import(
     Query(Expected { id }): Query<Expected>,
     request: Request,
 ) -> Result<(StatusCode, Json<Imported>), Failure> {
-    let api = gateway.config().api;
-    let body = in_time(request.into_body(), api.answer);
-    let exceeded = Arc::new(AtomicBool::new(false));
-    let reader = Bounded {
-        reader: SyncIoBridge::new(StreamReader::new(Box::pin(body))),
-        left: api.import,
-        exceeded: Arc::clone(&exceeded),
-    };
-    match gateway.import(&caller, reader, id).await {
-        Ok(imported) => Ok((StatusCode::CREATED, Json(imported))),
-        Err(_) if exceeded.load(Ordering::Relaxed) => {
-            let detail = format!("the service is larger than {} bytes", api.import);
-            Err(Failure(Problem::new(Code::TooLarge, detail)))
-        }
-        Err(problem) => Err(Failure(problem)),
-    }
+    let body = in_time(request.into_body(), gateway.config().api.answer);
+    let reader = SyncIoBridge::new(StreamReader::new(Box::pin(body)));
+    let imported = gateway.import(&caller, reader, id).await?;
+    Ok((StatusCode::CREATED, Json(imported)))
 }
 
 /// A body of which each part comes within a time.
@@ -86,29 +72,6 @@ fn in_time(body: Raw, bound: Duration) -> impl Stream<Item = io::Result<Bytes>> 
             Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), None)),
         }
     })
-}
-
-/// A reader that fails after so many bytes.
-struct Bounded<R> {
-    reader: R,
-    left: u64,
-    exceeded: Arc<AtomicBool>,
-}
-
-impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        match self.left.checked_sub(read as u64) {
-            Some(left) => {
-                self.left = left;
-                Ok(read)
-            }
-            None => {
-                self.exceeded.store(true, Ordering::Relaxed);
-                Err(io::Error::other("it is too large"))
-            }
-        }
-    }
 }
 
 /// One service, by id, or by tag or alias.

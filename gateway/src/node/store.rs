@@ -1,6 +1,8 @@
 //! The verbs about services that the node keeps.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use unicell_gateway_api::id::ServiceId;
 use unicell_gateway_api::service::{Collected, Imported, Service};
@@ -8,6 +10,7 @@ use unicell_gateway_api::token::Verb;
 use unicell_gateway_api::{Code, Problem};
 
 use super::{Caller, Gateway, Result};
+use crate::token::Principal;
 
 impl Gateway {
     /// All services.
@@ -64,10 +67,45 @@ impl Gateway {
             let detail = "as many services as may be are being brought in already";
             Problem::new(Code::LimitReached, detail)
         };
-        let _room = self.0.imports.try_acquire().map_err(full)?;
-        let mut bytes = bytes;
-        self.blocking(move |services| services.import(&mut bytes, expected))
-            .await
+        let _permit = self.0.imports.try_acquire().map_err(full)?;
+        let most = self.config().api.import;
+        let room = match caller.principal() {
+            Principal::Operator => u64::MAX,
+            _ => self.room().await?,
+        };
+        let exceeded = Arc::new(AtomicBool::new(false));
+        let mut bytes = Bounded {
+            reader: bytes,
+            left: most.min(room),
+            exceeded: Arc::clone(&exceeded),
+        };
+        let imported = self.blocking(move |services| services.import(&mut bytes, expected));
+        match imported.await {
+            Err(_) if exceeded.load(Ordering::Relaxed) => Err(if room < most {
+                self.is_full()
+            } else {
+                let detail = format!("the service is larger than {most} bytes");
+                Problem::new(Code::TooLarge, detail)
+            }),
+            imported => imported,
+        }
+    }
+
+    /// What clients may still bring in. Those who do it at once have it each.
+    async fn room(&self) -> Result<u64> {
+        let used = self
+            .blocking(unicell_gateway_api::services::Services::used)
+            .await?;
+        match self.config().store.saturating_sub(used) {
+            0 => Err(self.is_full()),
+            room => Ok(room),
+        }
+    }
+
+    fn is_full(&self) -> Problem {
+        let bound = self.config().store;
+        let detail = format!("the store would have more than the {bound} bytes that clients fill");
+        Problem::new(Code::LimitReached, detail)
     }
 
     /// Writes a service in an encoding.
@@ -159,5 +197,28 @@ impl super::State {
         use unicell_gateway_api::instance::State as Life;
         let running = self.tree.iter().filter(|entry| entry.state != Life::Ended);
         running.filter(|entry| entry.service == id).count()
+    }
+}
+
+/// A reader that fails after so many bytes.
+struct Bounded<R> {
+    reader: R,
+    left: u64,
+    exceeded: Arc<AtomicBool>,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(read)
+            }
+            None => {
+                self.exceeded.store(true, Ordering::Relaxed);
+                Err(io::Error::other("it is too large"))
+            }
+        }
     }
 }

@@ -177,6 +177,10 @@ impl Services for Store {
         Ok(Imported { id, known })
     }
 
+    fn used(&self) -> Result<u64, Problem> {
+        Ok(self.0.lock().plans.len() as u64 * 100)
+    }
+
     fn export(&self, id: ServiceId, encoding: &str, to: &mut dyn Write) -> Result<(), Problem> {
         self.plan(id)?;
         if encoding != "proto3" {

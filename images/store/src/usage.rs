@@ -22,6 +22,13 @@ pub struct Usage {
     pub canonical_bytes: u64,
 }
 
+impl Usage {
+    /// All that is kept.
+    pub fn bytes(&self) -> u64 {
+        self.file_bytes + self.specification_bytes + self.image_bytes
+    }
+}
+
 impl Store {
     /// How large it is, as the index has it.
     pub fn usage(&self) -> Result<Usage> {

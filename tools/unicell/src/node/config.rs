@@ -46,6 +46,7 @@ struct Capacity {
     cpus: Option<f64>,
     disk: Option<String>,
     evidence: Option<String>,
+    store: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -126,11 +127,7 @@ impl File {
         };
         let disk = match size(self.capacity.disk.as_deref(), "capacity.disk")? {
             Some(disk) => disk,
-            None => {
-                let found = rustix::fs::statvfs(state)
-                    .map_err(|error| Failure::failed(format!("{}: {error}", state.display())))?;
-                found.f_bavail.saturating_mul(found.f_frsize) / 2
-            }
+            None => free(state)? / 2,
         };
         let cpu_milli = match self.capacity.cpus {
             Some(cpus) if (0.001..=65_536.0).contains(&cpus) => (cpus * 1000.0) as u32,
@@ -156,6 +153,15 @@ impl File {
     pub(super) fn evidence(&self, capacity: &Limits) -> Result<u64> {
         let said = size(self.capacity.evidence.as_deref(), "capacity.evidence")?;
         Ok(said.unwrap_or(capacity.disk / 4))
+    }
+
+    /// Bytes that the store may have when a client brings a service in: what is said, else a quarter
+    /// of what it has now and is free.
+    pub(super) fn store(&self, state: &Path, used: u64) -> Result<u64> {
+        match size(self.capacity.store.as_deref(), "capacity.store")? {
+            Some(store) => Ok(store),
+            None => Ok(free(state)?.saturating_add(used) / 4),
+        }
     }
 
     /// How instances are kept apart from the host.
@@ -213,6 +219,13 @@ impl File {
     }
 }
 
+/// Bytes that are free where the state is.
+fn free(state: &Path) -> Result<u64> {
+    let found = rustix::fs::statvfs(state)
+        .map_err(|error| Failure::failed(format!("{}: {error}", state.display())))?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 fn size(text: Option<&str>, what: &str) -> Result<Option<u64>> {
     let size = text.map(parse_memory).transpose();
     size.map_err(|fault| Failure::failed(format!("{what}: {fault}")))
@@ -243,6 +256,9 @@ mod tests {
         assert_eq!(file.evidence(&capacity).unwrap(), 256 << 20);
         let said = parse("[capacity]\nevidence = \"64M\"").unwrap();
         assert_eq!(said.evidence(&capacity).unwrap(), 64 << 20);
+        let said = parse("[capacity]\nstore = \"3G\"").unwrap();
+        assert_eq!(said.store(Path::new("/"), 5 << 30).unwrap(), 3 << 30);
+        assert!(file.store(Path::new("/"), 4 << 30).unwrap() >= 1 << 30);
         assert!(!file.share_images() && File::default().share_images());
         let (starts, usual) = (file.starts().unwrap(), StartBounds::default());
         let instance = starts::Rate {

@@ -169,6 +169,8 @@ fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> 
     config.networks = file.networks();
     config.clients_publish = file.clients_publish;
     config.starts = file.starts()?;
+    let used = store.usage().map_err(Failure::failed)?.bytes();
+    config.store = file.store(state, used)?;
     config.architecture = host_level().to_owned();
     let runner = Arc::new(Vmm {
         nursery,

@@ -280,6 +280,10 @@ impl Services for Kept {
         })
     }
 
+    fn used(&self) -> Result<u64> {
+        Ok(self.store.usage().map_err(problem)?.bytes())
+    }
+
     fn export(&self, id: ServiceId, encoding: &str, to: &mut dyn Write) -> Result<()> {
         let encoding =
             encoding::by_name(encoding).map_err(|error| Problem::new(Code::Unsupported, error))?;
