@@ -111,6 +111,11 @@ impl Run {
         command
     }
 
+    /// The box.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// Runs it in a micro-VM, by `unicell run`.
     pub fn guest(&self) -> Outcome {
         finish(self.command(), &self.input)

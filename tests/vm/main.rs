@@ -4,6 +4,7 @@
 // All of it is tests: what cannot be done fails them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod baseline;
 mod busybox;
 mod cc1;
 mod command;

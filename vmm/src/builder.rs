@@ -17,7 +17,7 @@ use crate::kvm::{self, KvmError, Machine};
 use crate::memory::{BoxImage, Memory, MemoryError};
 use crate::monitor::Monitor;
 use crate::outcome::End;
-use crate::reproducible::{Level, Promise, Spin};
+use crate::reproducible::{Baseline, Level, NotOffered, Promise, Spin};
 use crate::run::Vm;
 use crate::symbols::Symbols;
 use crate::timeline::Timeline;
@@ -38,6 +38,9 @@ pub enum BuildError {
     /// KVM refused something.
     #[error(transparent)]
     Kvm(#[from] KvmError),
+    /// The host does not offer the processor that is wanted.
+    #[error(transparent)]
+    Cpu(#[from] NotOffered),
     /// The init block is too long.
     #[error("an init block of {0} bytes: the most is {max}", max = init::MAX)]
     InitSize(usize),
@@ -79,6 +82,7 @@ pub struct Builder {
     window: Option<Window>,
     level: Level,
     spin: Spin,
+    cpu: Option<Baseline>,
     timeline: Timeline,
 }
 
@@ -96,6 +100,7 @@ impl Builder {
             window: None,
             level: Level::D0,
             spin: Spin::default(),
+            cpu: None,
             timeline: Timeline::now(),
         }
     }
@@ -150,6 +155,13 @@ impl Builder {
         self
     }
 
+    /// The processor that the program of a reproducible run finds, if not the host's own.
+    #[must_use]
+    pub fn cpu(mut self, baseline: Option<Baseline>) -> Self {
+        self.cpu = baseline;
+        self
+    }
+
     /// Where the timeline begins, if not with this builder.
     #[must_use]
     pub fn timeline(mut self, timeline: Timeline) -> Self {
@@ -188,6 +200,9 @@ impl Builder {
         } = blank;
         helper.ready()?;
         if self.level.is_reproducible() {
+            if let Some(baseline) = self.cpu {
+                pretend(baseline, &machine, &mut cpuid)?;
+            }
             cpuid::hide_host(&mut cpuid);
             machine.hide_host()?;
             clock.make_virtual();
@@ -206,6 +221,7 @@ impl Builder {
             seed,
             window: self.window,
             level: self.level,
+            baseline: self.cpu,
         };
         helper.fill(content, Arc::clone(&memory));
         machine.set_memory(memory.slots(), self.ram)?;
@@ -264,6 +280,18 @@ impl Blank {
             monitor,
         })
     }
+}
+
+/// Prepares a machine with these features to be taken for a baseline. Where the guest's extended
+/// state cannot be restricted, its kernel keeps all of it, and shows the baseline's.
+fn pretend(baseline: Baseline, machine: &Machine, cpuid: &mut CpuId) -> Result<(), BuildError> {
+    let restricts = kvm::restricts_state();
+    baseline.offered_by(cpuid, restricts)?;
+    if restricts {
+        cpuid::restrict_state(cpuid, baseline.xcr0());
+        machine.restrict_state(baseline.xcr0())?;
+    }
+    Ok(())
 }
 
 fn random() -> Result<[u8; 32], BuildError> {

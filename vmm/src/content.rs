@@ -10,7 +10,7 @@ use vm_memory::GuestMemoryError;
 use crate::cpu::{self, cpuid};
 use crate::kernel::{Kernel, Segment};
 use crate::memory::{Memory, MemoryError};
-use crate::reproducible::Level;
+use crate::reproducible::{Baseline, Level};
 use crate::tables::{Access, Tables};
 use crate::window::Window;
 
@@ -31,6 +31,8 @@ pub(crate) struct Content {
     pub(crate) flags: u32,
     pub(crate) seed: [u8; 32],
     pub(crate) level: Level,
+    /// The processor that a reproducible run finds, if not this one.
+    pub(crate) baseline: Option<Baseline>,
     /// The size of the terminal, if the program has one.
     pub(crate) window: Option<Window>,
 }
@@ -60,7 +62,7 @@ impl Content {
             init_size,
             xstate_mask: cpuid::xcr0(cpuid),
             xstate_size: cpuid::xstate_size(cpuid),
-            features: cpuid::leaf(cpuid, 1, 0).map_or(0, |leaf| leaf.edx),
+            features: self.features(),
             seed: self.seed,
             window: self.window.map_or(0, Window::to_abi),
             level: self.level.number(),
@@ -69,7 +71,10 @@ impl Content {
             cpuid: [CpuidPart::default(); CPUID_MAX],
         };
         if self.level.is_reproducible() {
-            boot.cpuid_count = cpuid::answers(cpuid, &mut boot.cpuid);
+            boot.cpuid_count = match self.shown_baseline() {
+                Some(baseline) => baseline.answers(&mut boot.cpuid),
+                None => cpuid::answers(cpuid, &mut boot.cpuid),
+            };
         }
         let put = || {
             memory.write(layout::BOOT_GPA, boot)?;
@@ -81,6 +86,20 @@ impl Content {
             self.put_segments(memory, data)
         };
         put().map_err(|_: GuestMemoryError| MemoryError::TooSmall(self.ram))
+    }
+
+    /// The processor that the program finds in this one's place. In an ordinary run CPUID does not
+    /// trap, and shows this one.
+    fn shown_baseline(&self) -> Option<Baseline> {
+        self.baseline.filter(|_| self.level.is_reproducible())
+    }
+
+    /// CPUID leaf 1, EDX, as the program finds it.
+    fn features(&self) -> u32 {
+        match self.shown_baseline() {
+            Some(baseline) => baseline.features(),
+            None => cpuid::leaf(&self.cpuid, 1, 0).map_or(0, |leaf| leaf.edx),
+        }
     }
 
     fn put_descriptors(&self, memory: &Memory) -> Result<(), GuestMemoryError> {

@@ -17,6 +17,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use crate::builder::BuildError;
 use crate::clock::{self, ClockWriter};
+use crate::cpu::baseline::{Baseline, NotOffered};
 use crate::cpu::cpuid;
 use crate::memory::Slot;
 use crate::monitor::Monitor;
@@ -117,6 +118,12 @@ impl Machine {
         self.vcpu.set_sync_dirty_reg(SyncReg::SystemRegister);
         Ok(())
     }
+
+    /// Leaves the guest no more extended state than this, where that is possible. Before the first
+    /// entry.
+    pub(crate) fn restrict_state(&self, xcr0: u64) -> Result<(), KvmError> {
+        set_state_components(&self.vcpu, xcr0)
+    }
 }
 
 /// Bounds the pages of page tables that KVM keeps for a guest (KVM_SET_NR_MMU_PAGES): a guest can
@@ -180,7 +187,11 @@ pub(crate) fn features(kvm: &Kvm) -> Result<CpuId, KvmError> {
 /// Gives the guest these CPU features, and the extended state to go with them.
 pub(crate) fn set_features(vcpu: &VcpuFd, cpuid: &CpuId) -> Result<(), KvmError> {
     vcpu.set_cpuid2(cpuid).map_err(failed("KVM_SET_CPUID2"))?;
-    let xcr0 = cpuid::xcr0(cpuid);
+    set_state_components(vcpu, cpuid::xcr0(cpuid))
+}
+
+/// Turns on so much of the extended state, unless it is none.
+fn set_state_components(vcpu: &VcpuFd, xcr0: u64) -> Result<(), KvmError> {
     if xcr0 == 0 {
         return Ok(());
     }
@@ -190,6 +201,20 @@ pub(crate) fn set_features(vcpu: &VcpuFd, cpuid: &CpuId) -> Result<(), KvmError>
     };
     xcrs.xcrs[0].value = xcr0;
     vcpu.set_xcrs(&xcrs).map_err(failed("KVM_SET_XCRS"))
+}
+
+/// Whether the guests of this host can be given less extended state than the processor has. KVM
+/// without hardware virtualisation takes another XCR0, and runs them with the host's.
+pub(crate) fn restricts_state() -> bool {
+    hardware_virtualisation()
+}
+
+/// The baselines, and why a host that can give its guests these features does not offer one.
+pub(crate) fn baselines(features: &CpuId) -> Vec<(Baseline, Option<NotOffered>)> {
+    let restricts = restricts_state();
+    let offered = |baseline: Baseline| baseline.offered_by(features, restricts);
+    let offered = |baseline| (baseline, offered(baseline).err());
+    Baseline::ALL.map(offered).into()
 }
 
 /// Whether this CPU offers VMX or SVM (SDM vol. 2, CPUID leaf 1; APM vol. 3, leaf 0x8000_0001).

@@ -15,6 +15,7 @@ use vm_memory::GuestMemoryError;
 
 use crate::builder::BuildError;
 use crate::clock::monotonic_ns;
+use crate::cpu::baseline::{Baseline, NotOffered};
 use crate::cpu::cpuid;
 pub use crate::cpu::cpuid::PROGRAM_LEAVES;
 use crate::{kvm, tsc};
@@ -111,6 +112,8 @@ pub struct Probe {
     pub cpuid: Vec<Leaf>,
     /// XCR0 as such a program sees it; `None` if it cannot.
     pub xcr0: Option<u64>,
+    /// The baselines, and why one is not offered.
+    pub baselines: Vec<(Baseline, Option<NotOffered>)>,
     /// Nanoseconds of an exit to the VMM and back.
     pub exit_ns: u64,
     /// Nanoseconds of a system call that does nothing.
@@ -150,9 +153,20 @@ pub fn probe(leaves: &[(u32, u32)]) -> Result<Probe, ProbeError> {
         sights: sights(&kvm, &masked(&features))?,
         cpuid,
         xcr0,
+        baselines: kvm::baselines(&features),
         exit_ns: exit_ns(&mut ordinary)?,
         syscall_ns: syscall_ns(&mut ordinary)?,
     })
+}
+
+/// The baselines, and why this host does not offer one: without a guest, which takes less.
+///
+/// # Errors
+///
+/// There is no KVM.
+pub fn baselines() -> Result<Vec<(Baseline, Option<NotOffered>)>, BuildError> {
+    let kvm = kvm::open()?;
+    Ok(kvm::baselines(&kvm::features(&kvm)?))
 }
 
 /// The median of single exits.
@@ -192,18 +206,14 @@ fn median(mut values: Vec<u64>) -> u64 {
 }
 
 /// XCR0 with x87 and SSE only, which every processor accepts.
-const LITTLE_STATE: u32 = 0b11;
+const LITTLE_STATE: u64 = 0b11;
 
 /// `features` without the instructions that show the host, as far as CPUID has a word for them, and
 /// with little extended state.
 fn masked(features: &CpuId) -> CpuId {
     let mut hidden = features.clone();
     cpuid::hide_host(&mut hidden);
-    for entry in hidden.as_mut_slice() {
-        if (entry.function, entry.index) == (0xd, 0) {
-            (entry.eax, entry.edx) = (entry.eax & LITTLE_STATE, 0);
-        }
-    }
+    cpuid::restrict_state(&mut hidden, LITTLE_STATE);
     hidden
 }
 
@@ -225,7 +235,7 @@ fn sights(kvm: &Kvm, masked: &CpuId) -> Result<Vec<(Instruction, Sight)>, ProbeE
             },
             Instruction::Xgetbv => match machine.ask(Question::Xgetbv)? {
                 Answer::Trap(_) => Sight::Trapped,
-                Answer::Value(value) if value == u64::from(LITTLE_STATE) => Sight::Masked,
+                Answer::Value(value) if value == LITTLE_STATE => Sight::Masked,
                 Answer::Value(_) => Sight::Shown,
             },
         };

@@ -142,6 +142,7 @@ fn build(
         .ram(start.ram)
         .flags(start.flags)
         .level(start.reproduction.level, start.reproduction.spin)
+        .cpu(start.reproduction.cpu)
         .init(std::mem::take(&mut start.init));
     if let Some(seed) = start.seed {
         builder = builder.seed(seed);

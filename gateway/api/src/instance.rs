@@ -107,6 +107,10 @@ pub struct Start {
     /// it when it has ended.
     #[serde(default, skip_serializing_if = "Determinism::is_none")]
     pub determinism: Determinism,
+    /// The processor that its program finds, with D1 and D2. Without it:
+    /// x86-64-v2, so that its receipt can be verified on most hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Cpu>,
 }
 
 /// Where one slot of an instance is reached.
@@ -231,6 +235,21 @@ impl Determinism {
     pub const fn is_none(&self) -> bool {
         matches!(self, Self::D0)
     }
+}
+
+/// The processor that the program of a repeatable run finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub enum Cpu {
+    /// The host's own: the run is the same on hosts of its CPU class.
+    #[serde(rename = "host")]
+    Host,
+    /// The same on every host: SSE4.2, no AVX.
+    #[serde(rename = "x86-64-v2")]
+    V2,
+    /// The same on every host that offers it: AVX2 and FMA.
+    #[serde(rename = "x86-64-v3")]
+    V3,
 }
 
 /// How an instance's process is kept apart from the host: the layers of its jail.

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::event::Amount;
 use crate::id::{InstanceId, ServiceId};
-use crate::instance::{Determinism, Jail, Limits, Outcome, Transport, Usage};
+use crate::instance::{Cpu, Determinism, Jail, Limits, Outcome, Transport, Usage};
 use crate::problem::Problem;
 use crate::services::BoxImage;
 
@@ -96,6 +96,8 @@ pub struct Launch {
     /// How far its run is to be repeatable. One that is keeps what came from
     /// outside, up to as many bytes as it may write over its box.
     pub determinism: Determinism,
+    /// The processor that its program finds, if that was said.
+    pub cpu: Option<Cpu>,
 }
 
 /// Names a stream of one instance: given by the instance for those that it

@@ -310,6 +310,7 @@ impl Gateway {
             output,
             timeout: request.timeout_ms.map(Duration::from_millis),
             determinism: request.determinism,
+            cpu: request.cpu,
         })
     }
 

@@ -1,12 +1,15 @@
 // Goroutines, channels, timers, HTTP to itself, processes and signals. Prints nothing that depends
-// on time or order. Or, when told to serve, a web server.
+// on time or order. Or, when told to serve, a web server; when told to select, all that a schedule,
+// a moment or a processor decides.
 package main
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -186,7 +189,55 @@ func serve(port string) {
 	})))
 }
 
+// What came first and when, of channels and timers; random bytes, the order of a map, and numbers.
+func selects() {
+	start := time.Now()
+	words, numbers, done := make(chan string), make(chan int, 2), make(chan bool)
+	for n := 0; n < 3; n++ {
+		go func(n int) {
+			for turn := 0; turn < 4; turn++ {
+				time.Sleep(time.Duration(n+1) * 700 * time.Microsecond)
+				words <- fmt.Sprintf("worker %d turn %d", n, turn)
+			}
+			done <- true
+		}(n)
+	}
+	go func() {
+		for n := 0; n < 8; n++ {
+			numbers <- n
+			runtime.Gosched()
+		}
+	}()
+	ticker := time.NewTicker(1500 * time.Microsecond)
+	defer ticker.Stop()
+	for left := 3; left > 0; {
+		select {
+		case word := <-words:
+			fmt.Println(word, time.Since(start))
+		case number := <-numbers:
+			fmt.Println("number", number, time.Since(start))
+		case <-ticker.C:
+			fmt.Println("tick", time.Since(start))
+		case <-done:
+			left--
+		}
+	}
+	bytes := make([]byte, 8)
+	_, err := rand.Read(bytes)
+	check(err)
+	fmt.Println(time.Now(), os.Getpid(), bytes)
+	for key := range map[string]bool{"alpha": true, "beta": true, "gamma": true, "delta": true} {
+		fmt.Println(key)
+	}
+	x := 1.2345
+	fmt.Println(math.Sin(x), math.Exp(x), math.Tanh(x), math.Gamma(x), math.FMA(x, x, -x), x*x-x)
+}
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "select" {
+		selects()
+		return
+	}
 	if len(os.Args) > 2 && os.Args[1] == "serve" {
 		serve(os.Args[2])
 	}

@@ -58,6 +58,10 @@ struct Cpu {
 #[derive(Debug, Serialize)]
 struct Guest {
     cpu_class: String,
+    /// The class of each baseline that a reproducible run can have in the processor's place.
+    baselines: BTreeMap<&'static str, String>,
+    /// Why the others cannot be had.
+    baselines_lacking: BTreeMap<&'static str, String>,
     /// The highest level of reproducible execution.
     level: Level,
     /// What becomes of each instruction that can show the host.
@@ -78,8 +82,17 @@ enum Level {
 impl Guest {
     fn of(probe: &Probe) -> Self {
         let sights = probe.sights.iter();
+        let baselines = probe.baselines.iter();
+        let offered = baselines.clone().filter(|(_, refused)| refused.is_none());
+        let lacking = baselines.filter_map(|(baseline, refused)| {
+            Some((baseline.name(), refused.as_ref()?.to_string()))
+        });
         Self {
             cpu_class: class::class(probe),
+            baselines: offered
+                .map(|(baseline, _)| (baseline.name(), baseline.class()))
+                .collect(),
+            baselines_lacking: lacking.collect(),
             level: if leaks(probe).is_empty() {
                 Level::D2
             } else {

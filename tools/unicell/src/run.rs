@@ -12,7 +12,7 @@ use unicell_guest_abi::layout;
 use unicell_service::manifest::{Manifest, Overrides};
 use unicell_service::package::{ManifestSource, OpenError, Package};
 use unicell_vmm::monotonic_ns;
-use unicell_vmm::reproducible::Reproduction;
+use unicell_vmm::reproducible::Configuration;
 
 use crate::cache::Cache;
 use crate::cli::{RunArguments, Trace};
@@ -20,7 +20,6 @@ use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
 use crate::instance::{self, Outside, Start, UnfitMemory};
 use crate::pack::{Bar, pack_source, show_warnings};
-use crate::reproduce::Configuration;
 use crate::stats;
 use crate::summary;
 use crate::terminal::Terminal;
@@ -33,18 +32,17 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let overrides = arguments.overriding.overrides(&arguments.args);
     let mut receipting = arguments.wish.begin(&overrides)?;
     let host = receipting.as_ref().map(|receipting| &receipting.host);
-    let level = arguments.level.level(host)?;
+    let mut terms = arguments.level.terms(host)?;
+    let level = terms.level;
     let process = instance::spawn(cache.as_ref()).map_err(Failure::internal)?;
     let (package, manifest) = open(&arguments.source, overrides, cache.as_ref())?;
     let memory = memory(&manifest)?;
     let init = init_block(&manifest, terminal);
     let window = terminal.map(Terminal::window);
-    let configuration = Configuration::new((level, arguments.level.spin()), memory, window, init);
-    let encoded = configuration.encode().map_err(Failure::internal)?;
-    let log = match &mut receipting {
-        Some(receipting) if level.is_reproducible() => Some(receipting.transcribe(&encoded)?),
-        _ => None,
-    };
+    let configuration = Configuration::new(&terms, memory, window, init);
+    if let Some(receipting) = receipting.as_mut().filter(|_| level.is_reproducible()) {
+        terms.log = Some(receipting.transcribe(&configuration)?);
+    }
     let seed = configuration
         .seed(package.id().as_bytes())
         .map_err(Failure::internal)?;
@@ -59,11 +57,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
         timeout: arguments.timeout,
         since,
         seed: level.is_reproducible().then_some(seed),
-        reproduction: Reproduction {
-            level,
-            spin: configuration.spin,
-            log,
-        },
+        reproduction: terms,
         outside: Outside::Everything,
     };
     let outcome = instance::run(process, start)?;

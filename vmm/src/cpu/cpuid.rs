@@ -19,7 +19,7 @@ const LEAVES: [(u32, Parts); 8] = [
     (0x8000_0001, Parts::None),
     (0x8000_0008, Parts::None),
 ];
-const EXTENDED_STATE: u32 = 0xd;
+pub(super) const EXTENDED_STATE: u32 = 0xd;
 /// More parts than any processor counts.
 const MAX_COUNTED: u32 = 8;
 
@@ -151,7 +151,7 @@ pub(crate) fn answers(cpuid: &CpuId, answers: &mut [CpuidPart]) -> u32 {
         let Some(answer) = answers.get_mut(count) else {
             break;
         };
-        let mut values = [entry.eax, entry.ebx, entry.ecx, entry.edx];
+        let mut values = registers(*entry);
         match (entry.function, entry.index) {
             (0x1, _) => values[2] |= OSXSAVE,
             // Of the state that is on, not of what was on when the host was asked.
@@ -191,6 +191,21 @@ fn entry(function: u32, index: u32, numbered: bool) -> kvm_cpuid_entry2 {
 pub(crate) fn leaf(cpuid: &CpuId, function: u32, index: u32) -> Option<kvm_cpuid_entry2> {
     let is_it = |entry: &&kvm_cpuid_entry2| entry.function == function && entry.index == index;
     cpuid.as_slice().iter().find(is_it).copied()
+}
+
+/// EAX, EBX, ECX and EDX.
+pub(super) fn registers(entry: kvm_cpuid_entry2) -> [u32; 4] {
+    [entry.eax, entry.ebx, entry.ecx, entry.edx]
+}
+
+/// Leaves a guest with these features no more extended state than this.
+pub(crate) fn restrict_state(cpuid: &mut CpuId, xcr0: u64) {
+    for entry in cpuid.as_mut_slice() {
+        if (entry.function, entry.index) == (EXTENDED_STATE, 0) {
+            entry.eax &= xcr0 as u32;
+            entry.edx &= (xcr0 >> 32) as u32;
+        }
+    }
 }
 
 /// The components of extended state that a guest with these features has: all that there are.

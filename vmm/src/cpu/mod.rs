@@ -3,6 +3,7 @@
 //! [`descriptors`] makes the tables that lie in memory, [`initial`] the registers, [`vmx`] judges
 //! the registers by the rules that VMX hardware will judge them by.
 
+pub(crate) mod baseline;
 pub(crate) mod cpuid;
 mod descriptors;
 pub(crate) mod vmx;

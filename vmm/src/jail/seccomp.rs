@@ -95,6 +95,7 @@ const VCPU: &[(c_long, &[Is])] = &[
     (libc::SYS_ioctl, &[Word(1, KVM_GET_SREGS)]),
     (libc::SYS_ioctl, &[Word(1, KVM_SET_SREGS)]),
     (libc::SYS_ioctl, &[Word(1, KVM_SET_MSRS)]),
+    (libc::SYS_ioctl, &[Word(1, KVM_SET_XCRS)]),
     // What comes with the start: the box and the init block, and what kind the output is of.
     (libc::SYS_fstat, &[]),
     (libc::SYS_newfstatat, &[Word(3, libc::AT_EMPTY_PATH as u64)]),
@@ -124,6 +125,7 @@ const KVM_GET_REGS: u64 = 0x8090_ae81;
 const KVM_GET_SREGS: u64 = 0x8138_ae83;
 const KVM_SET_SREGS: u64 = 0x4138_ae84;
 const KVM_SET_MSRS: u64 = 0x4008_ae89;
+const KVM_SET_XCRS: u64 = 0x4188_aea7;
 
 /// Restricts the calling thread, and the threads that it starts.
 pub(super) fn install(role: Role) -> Result<(), Obstacle> {

@@ -270,6 +270,7 @@ fn assemble(frame: &StartFrame, descriptors: Vec<OwnedFd>) -> Result<Start, Link
         reproduction: Reproduction {
             level: frame.level,
             spin: frame.spin,
+            cpu: frame.cpu,
             log: transcript,
         },
     })

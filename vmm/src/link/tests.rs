@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::wire::{CommandFrame, StartFrame};
 use super::*;
 use crate::outcome::{Call, End, Exits, Stats};
-use crate::reproducible::{Level, Log, Recorded, Reproduction, Spin};
+use crate::reproducible::{Baseline, Level, Log, Recorded, Reproduction, Spin};
 use crate::timeline::Timeline;
 use rustix::net::{SendFlags, send};
 use unicell_guest_abi::exit::ExitKind;
@@ -38,6 +38,7 @@ fn start(init: Vec<u8>) -> Start {
         reproduction: Reproduction {
             level: Level::D1,
             spin: Spin::default(),
+            cpu: Some(Baseline::V2),
             log: Some(Log::Replay(null().unwrap())),
         },
     }

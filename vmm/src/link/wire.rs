@@ -9,12 +9,12 @@ use unicell_guest_abi::message::FIRST_INCOMING;
 
 use super::{Command, FRAME_MAX, Limits, LinkError, Message, Transport};
 use crate::jail::{Layer, Plan};
-use crate::reproducible::{Level, Log, Spin};
+use crate::reproducible::{Baseline, Level, Log, Spin};
 use crate::window::Window;
 
 /// The first number of every frame. Node and process come from one build; a mismatch is an old
 /// process that lies around.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Descriptors that come with a start: standard input, output, error, the log, the init block, and
 /// the box image if there is one, and the transcript if there is one.
@@ -77,6 +77,7 @@ pub(super) struct StartFrame {
     pub(super) limits: Limits,
     pub(super) level: Level,
     pub(super) spin: Spin,
+    pub(super) cpu: Option<Baseline>,
     pub(super) log: Option<LogFrame>,
 }
 
@@ -102,6 +103,7 @@ impl StartFrame {
             limits: start.limits,
             level: start.reproduction.level,
             spin: start.reproduction.spin,
+            cpu: start.reproduction.cpu,
             log: start.reproduction.log.as_ref().map(|log| match log {
                 Log::Record(_) => LogFrame::Record,
                 Log::Replay(_) => LogFrame::Replay,

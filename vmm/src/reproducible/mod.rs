@@ -6,6 +6,7 @@
 //! message at a time. So the order of asking is a function of the program, and what came at which
 //! asking is all that there is to know of the outside.
 
+mod configuration;
 mod log;
 pub mod transcript;
 
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::cpu::baseline::{Baseline, NotOffered};
+pub use configuration::{Configuration, ConfigurationError};
 pub(crate) use log::Logged;
 
 /// What is promised of a run.
@@ -86,6 +89,8 @@ pub struct Reproduction {
     pub level: Level,
     /// About programs that spin.
     pub spin: Spin,
+    /// The processor that a reproducible run finds, if not the host's own.
+    pub cpu: Option<Baseline>,
     /// Where the transcript is, if there is one.
     pub log: Option<Log>,
 }

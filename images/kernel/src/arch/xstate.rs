@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use alloc::alloc::{alloc_zeroed, dealloc};
+use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::arch::asm;
 use core::ptr::NonNull;
@@ -17,6 +18,8 @@ use unicell_guest_abi::boot::BootInfo;
 
 static SIZE: AtomicUsize = AtomicUsize::new(0);
 static MASK: AtomicU64 = AtomicU64::new(0);
+static SHOWN_SIZE: AtomicUsize = AtomicUsize::new(0);
+static SHOWN_MASK: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes of the legacy region and the header.
 const STANDARD: usize = 576;
@@ -28,10 +31,28 @@ const COMPONENTS: usize = 512;
 /// x87 and SSE.
 const LEGACY: u64 = 3;
 
+/// The leaf of CPUID that tells of extended state.
+const LEAF: u32 = 0xd;
+
 /// Takes what the VMM tells. Called once.
 pub fn init(boot: &BootInfo) {
+    let size = (boot.xstate_size as usize).max(STANDARD);
     MASK.store(boot.xstate_mask, Ordering::Relaxed);
-    SIZE.store((boot.xstate_size as usize).max(STANDARD), Ordering::Relaxed);
+    SIZE.store(size, Ordering::Relaxed);
+    let (shown_mask, shown_size) = shown_by(boot).unwrap_or((boot.xstate_mask, size));
+    SHOWN_MASK.store(shown_mask & boot.xstate_mask | LEGACY, Ordering::Relaxed);
+    SHOWN_SIZE.store(shown_size.clamp(STANDARD, size), Ordering::Relaxed);
+}
+
+/// The components and the size of extended state that CPUID tells a program of a reproducible run.
+fn shown_by(boot: &BootInfo) -> Option<(u64, usize)> {
+    let count = (boot.cpuid_count as usize).min(boot.cpuid.len());
+    let told = boot.cpuid[..count].iter();
+    let leaf = told
+        .clone()
+        .find(|told| (told.leaf, told.part) == (LEAF, 0));
+    let [low, size, _, high] = leaf.map_or([0; 4], |leaf| leaf.values);
+    (count != 0).then_some((u64::from(low) | u64::from(high) << 32, size as usize))
 }
 
 /// Bytes of a saved state.
@@ -44,6 +65,19 @@ pub fn size() -> usize {
 #[must_use]
 pub fn mask() -> u64 {
     MASK.load(Ordering::Relaxed)
+}
+
+/// Bytes of a saved state that a program sees. Fewer than [`size`] where the processor has more than
+/// the program is told: then all of it is kept from turn to turn, and so much is shown.
+#[must_use]
+pub fn shown_size() -> usize {
+    SHOWN_SIZE.load(Ordering::Relaxed)
+}
+
+/// The components that a program sees.
+#[must_use]
+pub fn shown_mask() -> u64 {
+    SHOWN_MASK.load(Ordering::Relaxed)
 }
 
 /// A saved state, in XSAVE's standard format.
@@ -78,6 +112,15 @@ impl State {
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: `size` bytes were allocated and zeroed.
         unsafe { core::slice::from_raw_parts(self.0.as_ptr(), size()) }
+    }
+
+    /// What a program sees of it.
+    #[must_use]
+    pub fn shown(&self) -> Vec<u8> {
+        let mut shown = Vec::from(&self.bytes()[..shown_size()]);
+        let components = self.components() & shown_mask();
+        shown[COMPONENTS..COMPONENTS + 8].copy_from_slice(&components.to_le_bytes());
+        shown
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {

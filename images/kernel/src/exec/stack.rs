@@ -150,7 +150,10 @@ fn vector(
         (at::AT_HWCAP2, HWCAP2_FSGSBASE),
         (at::AT_EXECFN, execfn),
         (at::AT_PLATFORM, platform),
-        (at::AT_MINSIGSTKSZ, xstate::size() as u64 + SIGNAL_FRAME),
+        (
+            at::AT_MINSIGSTKSZ,
+            xstate::shown_size() as u64 + SIGNAL_FRAME,
+        ),
         (at::AT_NULL, 0),
     ];
     pairs

@@ -152,7 +152,7 @@ fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: b
 
     // From the top: extended state, siginfo, ucontext, return address.
     let fp = top
-        .checked_sub(state.bytes().len() as u64 + 4)
+        .checked_sub(xstate::shown_size() as u64 + 4)
         .ok_or(Errno::EFAULT)?
         & !63;
     let base = fp
@@ -163,7 +163,7 @@ fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: b
     if action.flags & SA_RESTORER == 0 || on_stack && base <= stack.base {
         return Err(Errno::EFAULT);
     }
-    user::copy_out(fp, &with_software_bytes(state.bytes()))?;
+    user::copy_out(fp, &with_software_bytes(state.shown()))?;
     let ucontext = ucontext(&frame, mask, &stack, fp);
     user::write(base, &action.restorer)?;
     user::copy_out(base + 8, &ucontext)?;
@@ -204,14 +204,13 @@ fn call_handler(thread: &Arc<Thread>, action: &Action, info: &Info, from_call: b
 }
 
 /// The extended state as Linux marks it for programs.
-fn with_software_bytes(state: &[u8]) -> Vec<u8> {
-    let mut bytes = state.to_vec();
-    let size = state.len() as u32;
+fn with_software_bytes(mut bytes: Vec<u8>) -> Vec<u8> {
+    let size = bytes.len() as u32;
     let software: [u32; 5] = [
         FP_MAGIC_1,
         size + 4,
-        xstate::mask() as u32,
-        (xstate::mask() >> 32) as u32,
+        xstate::shown_mask() as u32,
+        (xstate::shown_mask() >> 32) as u32,
         size,
     ];
     for (at, word) in software.iter().enumerate() {
@@ -286,7 +285,7 @@ pub fn return_from_handler() -> Result<()> {
             |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
         let marked = word(SOFTWARE_BYTES) == FP_MAGIC_1;
         let len = if marked {
-            (word(SOFTWARE_BYTES + 16) as usize).clamp(512, xstate::size())
+            (word(SOFTWARE_BYTES + 16) as usize).clamp(512, xstate::shown_size())
         } else {
             512
         };

@@ -14,7 +14,7 @@ use super::publish::publication;
 use super::{Format, show};
 use crate::cli::{duration, memory, variable};
 use crate::failure::Result;
-use crate::reproduce::LevelName;
+use crate::reproduce::{CpuName, LevelName};
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -51,6 +51,10 @@ pub(crate) struct Arguments {
     /// what was run
     #[arg(long, value_name = "LEVEL", ignore_case = true, default_value = "D0")]
     level: LevelName,
+    /// With D1 and D2: the processor that the program finds (default: x86-64-v2, so that others can
+    /// verify the receipt whatever their processor)
+    #[arg(long, value_name = "CPU")]
+    cpu: Option<CpuName>,
     #[command(flatten)]
     format: Format,
     /// Arguments for the program, instead of those the service names
@@ -106,6 +110,7 @@ pub(super) fn start(client: &Client, arguments: &Arguments) -> Result<()> {
         publish: arguments.publish.clone(),
         networks: networks.then(|| arguments.network.clone()),
         determinism: arguments.level.into(),
+        cpu: arguments.cpu.map(Into::into),
     };
     let started: Started = client.send(Method::POST, "/instances", &request)?;
     if arguments.format.json {

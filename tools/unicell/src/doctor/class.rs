@@ -53,6 +53,7 @@ mod tests {
             sights: Vec::new(),
             cpuid: vec![leaf(0, 0, 7), leaf(1, 0, 5), leaf(7, 0, 1), leaf(0xd, 0, 3)],
             xcr0: Some(7),
+            baselines: Vec::new(),
             exit_ns: 1,
             syscall_ns: 1,
         }

@@ -61,7 +61,7 @@ pub(super) fn of(report: &Facts) -> Vec<Finding> {
         Some(guest) => {
             let class = cpu(&format!(", class {}", guest.cpu_class));
             findings.push(Finding::new("processor", Mark::Ok, class));
-            findings.extend([determinism(guest), speed(guest)]);
+            findings.extend([baselines(guest), determinism(guest), speed(guest)]);
         }
         None => findings.push(Finding::new("processor", Mark::Ok, cpu(""))),
     }
@@ -95,6 +95,27 @@ fn device(report: &Facts) -> Finding {
     Finding {
         remedy: report.kvm.remedy(),
         ..Finding::new("/dev/kvm", mark, text)
+    }
+}
+
+fn baselines(guest: &Guest) -> Finding {
+    let offered: Vec<_> = guest.baselines.keys().copied().collect();
+    let lacking: Vec<_> = guest
+        .baselines_lacking
+        .values()
+        .map(String::as_str)
+        .collect();
+    let offered = match &*offered {
+        [] => "none".to_owned(),
+        offered => offered.join(", "),
+    };
+    match &*lacking {
+        [] => Finding::new("baselines", Mark::Ok, offered),
+        lacking => Finding::new(
+            "baselines",
+            Mark::Ok,
+            format!("{offered}; {}", lacking.join("; ")),
+        ),
     }
 }
 

@@ -20,16 +20,16 @@ use tokio::net::unix::pipe;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use unicell_gateway_api::id::ServiceId;
-use unicell_gateway_api::instance::Determinism;
+use unicell_gateway_api::instance::{Cpu, Determinism};
 use unicell_gateway_api::run::{Evidence, Kept, RunError};
 use unicell_gateway_api::{Code, Problem};
 use unicell_netstack::identity::KeyFile;
 use unicell_netstack::receipt::{Claim, Digest, Hints, Receipt};
 use unicell_vmm::Outcome;
 use unicell_vmm::link::Start;
-use unicell_vmm::reproducible::{Level, Log, Reproduction, Spin, transcript};
+use unicell_vmm::reproducible::{Configuration, Level, Log, Reproduction, transcript};
 
-use crate::reproduce::{Begun, Configuration, Host, check_nonce, digest};
+use crate::reproduce::{Begun, Host, check_nonce, digest, processor};
 
 /// A transcript that is being written, which comes to its hash, or why it is not whole.
 type Writing = JoinHandle<Result<Digest, String>>;
@@ -67,7 +67,7 @@ impl Archive {
     /// which there is so much room in bytes.
     pub(super) async fn open(
         &self,
-        determinism: Determinism,
+        (determinism, cpu): (Determinism, Option<Cpu>),
         service: ServiceId,
         room: u64,
         start: &mut Start,
@@ -82,18 +82,26 @@ impl Archive {
             },
         };
         let service = service.bytes();
+        let cpu = processor(level, cpu).map_err(RunError::Refused)?;
+        if let Some(why) = host.offers.lacks(cpu) {
+            return Err(RunError::Refused(why.to_string()));
+        }
         let init = std::mem::take(&mut start.init);
-        let spin = Spin::default();
-        let configuration = Configuration::new((level, spin), start.ram, None, init);
+        let terms = Reproduction {
+            level,
+            cpu,
+            ..Reproduction::default()
+        };
+        let configuration = Configuration::new(&terms, start.ram, None, init);
         let encoded = configuration.encode().map_err(io::Error::other)?;
         let (file, log, writing) = self.transcribe(&encoded, room)?;
         start.seed = Some(configuration.seed(service).map_err(io::Error::other)?);
         start.init = configuration.init;
-        start.reproduction = Reproduction { level, spin, log };
+        start.reproduction = Reproduction { log, ..terms };
         let begun = Begun {
             service: Digest(*service),
             configuration: digest(&encoded),
-            cpu_class: host.cpu_class.clone(),
+            cpu_class: host.class(cpu),
             memory: start.ram,
         };
         Ok(Arc::new(Account {

@@ -25,12 +25,14 @@ use unicell_gateway_api::run::{
 };
 use unicell_vmm::jail::{Process, Report, Waiting};
 use unicell_vmm::link::{self, Command, LinkError, Message, NodeEnd};
+use unicell_vmm::reproducible::Level;
 
 use super::evidence::{Account, Archive};
 use super::launch::{bounds, limits, start_frame};
 use super::metering;
 use super::nursery::{self, Bed, Nursery, Ward};
 use crate::instance::end_of;
+use crate::reproduce::processor;
 
 /// Events that wait for the gateway; when they are so many, the instance waits.
 const EVENTS: usize = 64;
@@ -47,11 +49,18 @@ pub(super) struct Vmm {
 impl Runner for Vmm {
     async fn start(&self, launch: Launch) -> Result<Running, RunError> {
         let bounds = bounds(launch.limits);
-        let (service, level, room) = (launch.service, launch.determinism, launch.limits.disk);
+        let (service, room) = (launch.service, launch.limits.disk);
+        let (level, cpu) = (launch.determinism, launch.cpu);
         let mut start = start_frame(launch)?;
         let account = match level {
-            Determinism::D0 => None,
-            level => Some(self.archive.open(level, service, room, &mut start).await?),
+            Determinism::D0 => {
+                processor(Level::D0, cpu).map_err(RunError::Refused)?;
+                None
+            }
+            level => {
+                let opened = self.archive.open((level, cpu), service, room, &mut start);
+                Some(opened.await?)
+            }
         };
         let Ward { waiting, bed } = self.nursery.take().await?;
         let Waiting {

@@ -1,6 +1,6 @@
 //! Reproducible runs: what they are started with, their receipts, and what becomes of those.
 
-mod configuration;
+mod cpu;
 mod receipt;
 mod verify;
 
@@ -8,12 +8,12 @@ use clap::{Args, ValueEnum};
 use std::time::Duration;
 use unicell_gateway_api::instance::Determinism;
 use unicell_vmm::probe::probe;
-use unicell_vmm::reproducible::{Level, Spin};
+use unicell_vmm::reproducible::{Baseline, Level, Reproduction, Spin};
 
 use crate::cli::duration;
 use crate::doctor;
 use crate::failure::{Failure, Result};
-pub(crate) use configuration::Configuration;
+pub(crate) use cpu::{CpuName, Offers, processor};
 pub(crate) use receipt::{Begun, Wish, check_nonce, digest, transcript_path};
 pub(crate) use verify::{ReplayArguments, VerifyArguments, replay, verify};
 
@@ -25,6 +25,10 @@ pub(crate) struct LevelArguments {
     /// that this host can give)
     #[arg(long, value_name = "LEVEL", ignore_case = true)]
     level: Option<LevelName>,
+    /// With D1 and D2: the processor that the program finds (default: x86-64-v2, so that others can
+    /// verify the receipt whatever their processor)
+    #[arg(long, value_name = "CPU")]
+    cpu: Option<CpuName>,
     /// With D1 and D2: how much processor time a program may use without a system call while
     /// others wait for it
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
@@ -70,7 +74,10 @@ pub(crate) struct Host {
     level: Level,
     /// Instructions that would show the host.
     leaks: Vec<&'static str>,
-    pub(crate) cpu_class: String,
+    /// The class of its own processor.
+    cpu_class: String,
+    /// What else a program can be given in its place.
+    pub(crate) offers: Offers,
 }
 
 impl Host {
@@ -86,20 +93,37 @@ impl Host {
             },
             cpu_class: doctor::class::class(&probe),
             leaks,
+            offers: Offers(probe.baselines),
         })
     }
 }
 
 impl LevelArguments {
-    pub(crate) fn spin(&self) -> Spin {
+    /// The terms of a run. `host` is asked only where it matters.
+    pub(crate) fn terms(&self, host: Option<&Host>) -> Result<Reproduction> {
+        let level = self.level(host)?;
+        let cpu = processor(level, self.cpu.map(Into::into)).map_err(Failure::failed)?;
+        match (cpu, host) {
+            (None, _) => {}
+            (_, Some(host)) => host.offers.check(cpu)?,
+            (_, None) => Offers::of_host()?.check(cpu)?,
+        }
+        Ok(Reproduction {
+            level,
+            spin: self.spin(),
+            cpu,
+            log: None,
+        })
+    }
+
+    fn spin(&self) -> Spin {
         Spin {
             limit_ns: self.spin_limit.as_nanos().try_into().unwrap_or(u64::MAX),
             lowers: self.when_spinning == WhenSpinning::Lower,
         }
     }
 
-    /// The level that a run gets. `host` is asked only where it matters.
-    pub(crate) fn level(&self, host: Option<&Host>) -> Result<Level> {
+    fn level(&self, host: Option<&Host>) -> Result<Level> {
         match (self.level, host) {
             (Some(LevelName::D0), _) | (None, None) => Ok(Level::D0),
             (Some(LevelName::D1), _) => Ok(Level::D1),
@@ -111,6 +135,11 @@ impl LevelArguments {
 }
 
 impl Host {
+    /// The CPU class of runs here that find this processor.
+    pub(crate) fn class(&self, cpu: Option<Baseline>) -> String {
+        cpu.map_or_else(|| self.cpu_class.clone(), Baseline::class)
+    }
+
     /// Why it cannot give D2, if it cannot.
     pub(crate) fn lacks_d2(&self) -> Option<String> {
         (!self.leaks.is_empty()).then(|| {

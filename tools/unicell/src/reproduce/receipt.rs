@@ -13,7 +13,7 @@ use unicell_netstack::receipt::{
 };
 use unicell_service::manifest::Overrides;
 use unicell_service::package::Package;
-use unicell_vmm::reproducible::{Log, Recorded, transcript};
+use unicell_vmm::reproducible::{Configuration, Log, Recorded, transcript};
 use unicell_vmm::{End, Outcome};
 
 use super::Host;
@@ -42,6 +42,7 @@ pub(crate) struct Receipting {
     pub(crate) host: Host,
     transcript: Option<File>,
     configuration: Digest,
+    cpu_class: String,
     overrides: serde_json::Value,
 }
 
@@ -85,6 +86,7 @@ impl Wish {
             host: Host::probe()?,
             transcript: None,
             configuration: Digest([0; 32]),
+            cpu_class: String::new(),
             overrides: serde_json::to_value(overrides).map_err(Failure::internal)?,
         }))
     }
@@ -92,7 +94,9 @@ impl Wish {
 
 impl Receipting {
     /// Begins the transcript; returns it for the process to go on with.
-    pub(crate) fn transcribe(&mut self, configuration: &[u8]) -> Result<Log> {
+    pub(crate) fn transcribe(&mut self, configuration: &Configuration) -> Result<Log> {
+        self.cpu_class = self.host.class(configuration.cpu);
+        let configuration = &configuration.encode().map_err(Failure::internal)?;
         let path = transcript_path(&self.path);
         let begin = || {
             let mut file = File::options()
@@ -121,7 +125,7 @@ impl Receipting {
         let begun = Begun {
             service: Digest(*package.id().as_bytes()),
             configuration: self.configuration,
-            cpu_class: self.host.cpu_class,
+            cpu_class: self.cpu_class,
             memory,
         };
         let claim = begun

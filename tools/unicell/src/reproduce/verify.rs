@@ -9,13 +9,15 @@ use std::process::ExitCode;
 use clap::Args;
 use unicell_guest_abi::boot::flags;
 use unicell_netstack::identity::NodeId;
-use unicell_netstack::receipt::{self, Digest, Receipt};
+use unicell_netstack::receipt::{self, Claim, Digest, Receipt};
 use unicell_service::package::Package;
-use unicell_vmm::reproducible::{Level, Log, Reproduction, transcript};
+use unicell_vmm::reproducible::{
+    Baseline, Configuration, ConfigurationError, Level, Log, Reproduction, transcript,
+};
 use unicell_vmm::{Outcome, monotonic_ns};
 
+use super::Host;
 use super::receipt::{digest, end, output};
-use super::{Configuration, Host};
 use crate::cache::Cache;
 use crate::exit_code::Code;
 use crate::failure::{Failure, Result};
@@ -72,6 +74,35 @@ fn untrue(what: impl std::fmt::Display) -> Failure {
     Failure::new(Code::Untrue, what)
 }
 
+fn not_comparable(why: impl std::fmt::Display) -> Failure {
+    Failure::new(Code::NotComparable, format!("not comparable: {why}"))
+}
+
+/// What a receipt says that its configuration does not. A class of a baseline begins with its name.
+fn contradiction(claim: &Claim, configuration: &Configuration) -> Option<String> {
+    let says = |said: &str, is: &str| {
+        Some(format!(
+            "the receipt says {said}, and the configuration {is}"
+        ))
+    };
+    let (class, cpu) = (&claim.cpu_class, configuration.cpu);
+    let named = |baseline: &Baseline| class.starts_with(baseline.name());
+    if Baseline::ALL.into_iter().find(named) != cpu {
+        let is = cpu.map_or("the host's own processor", Baseline::name);
+        return says(&format!("CPU class {class}"), is);
+    }
+    let (said, is) = (claim.limits.memory, configuration.memory);
+    if said != is {
+        return says(&format!("{said} bytes of memory"), &is.to_string());
+    }
+    // A level that was lowered promises nothing, and is not compared.
+    let (said, is) = (&*claim.level, configuration.level.name());
+    if said != Level::D0.name() && said != is {
+        return says(&format!("level {said}"), is);
+    }
+    None
+}
+
 /// A run that can be repeated: everything is what the receipt says.
 struct Past {
     receipt: Receipt,
@@ -113,8 +144,14 @@ impl Past {
         if digest(&parsed.configuration) != receipt.claim.configuration {
             return Err(named("its configuration is not the one that was signed"));
         }
-        let configuration = Configuration::decode(&parsed.configuration)
-            .ok_or_else(|| named("its configuration makes no sense"))?;
+        let configuration = match Configuration::decode(&parsed.configuration) {
+            Ok(configuration) => configuration,
+            Err(other @ ConfigurationError::Version(_)) => return Err(not_comparable(other)),
+            Err(nonsense) => return Err(named(&nonsense.to_string())),
+        };
+        if let Some(contradiction) = contradiction(&receipt.claim, &configuration) {
+            return Err(untrue(contradiction));
+        }
         let package = which.package(&receipt, cache)?;
         let service = *package.id().as_bytes();
         if service != receipt.claim.service.0 {
@@ -150,9 +187,8 @@ impl Past {
             since: monotonic_ns(),
             seed: Some(self.seed),
             reproduction: Reproduction {
-                level: self.configuration.level,
-                spin: self.configuration.spin,
                 log: Some(Log::Replay(OwnedFd::from(log))),
+                ..self.configuration.terms()
             },
             outside: if quietly {
                 instance::Outside::Nobody
@@ -213,10 +249,15 @@ fn incomparable(past: &Past, host: &Host, kernel: Option<[u8; 32]>) -> Option<St
     if past.configuration.level == Level::D2 && host.level < Level::D2 {
         return Some("its level is D2, which this host cannot give".into());
     }
-    if claim.cpu_class != host.cpu_class {
+    let cpu = past.configuration.cpu;
+    if let Some(why) = host.offers.lacks(cpu) {
+        return Some(format!("it was run on {}, and {why}", claim.cpu_class));
+    }
+    let class = host.class(cpu);
+    if claim.cpu_class != class {
         return Some(format!(
-            "it was run on a CPU of class {}, and this one is of class {}",
-            claim.cpu_class, host.cpu_class
+            "it was run on a CPU of class {}, and this one is of class {class}",
+            claim.cpu_class
         ));
     }
     if kernel.is_some_and(|kernel| kernel != claim.kernel.0) {
@@ -237,14 +278,8 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<ExitCode> {
         return Err(untrue("its nonce is another"));
     }
     let host = Host::probe()?;
-    let not_comparable = |why| {
-        Err(Failure::new(
-            Code::NotComparable,
-            format!("not comparable: {why}"),
-        ))
-    };
     if let Some(why) = incomparable(&past, &host, None) {
-        return not_comparable(why);
+        return Err(not_comparable(why));
     }
     let outcome = past.run(false, true, cache.as_ref())?;
     let Some(recorded) = &outcome.recorded else {
@@ -252,7 +287,7 @@ pub(crate) fn verify(arguments: &VerifyArguments) -> Result<ExitCode> {
         return Err(Failure::internal("the run kept no record"));
     };
     if let Some(why) = incomparable(&past, &host, Some(recorded.kernel)) {
-        return not_comparable(why);
+        return Err(not_comparable(why));
     }
     let other = other_build(claim.vmm);
     match difference(&past.receipt, &outcome) {
