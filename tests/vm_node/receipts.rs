@@ -1,16 +1,19 @@
 //! Instances whose runs can be repeated: started at D1, proven by a receipt, and run again from it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use unicell_netstack::receipt;
 use unicell_tests::boxes::{tree, unicell};
 use unicell_tests::daemon::Node;
 use unicell_tests::process::{Outcome, finish};
+
+use crate::names;
 
 /// A box with our program that shows all by which a run could be told, and busybox.
 fn small_box(node: &Node) -> PathBuf {
@@ -82,6 +85,20 @@ fn what_an_instance_computes_is_the_same_each_time_and_proven() {
     assert_eq!(seen(&node, "one")["determinism"], "D1");
     let outcome = verify(&node, "one", "program");
     assert_eq!(outcome.code, 0, "{outcome}");
+
+    let own = ["--name", "own", "--level", "D1", "--cpu", "host"];
+    node.run([&["start", "program"][..], &own].concat());
+    let outcome = verify(&node, "own", "program");
+    assert_eq!(outcome.code, 0, "{outcome}");
+    let class = |name: &str| {
+        let path = node.path().join(format!("{name}.json"));
+        let receipt = std::fs::read(path).expect("it was fetched");
+        receipt::parse(&receipt).expect("it is one").claim.cpu_class
+    };
+    assert!(class("one").starts_with("x86-64-v2-"), "{}", class("one"));
+    assert!(!class("own").starts_with("x86-64"), "{}", class("own"));
+    let refused = node.try_run(["start", "program", "--cpu", "x86-64-v2"]);
+    assert!(refused.err().contains("from level D1 on"), "{refused}");
 
     node.run(["start", "program", "--name", "ordinary"]);
     node.output("ordinary");
@@ -186,6 +203,29 @@ fn evidence_of_the_ended_is_bounded_and_what_was_dropped_is_named() {
     assert!(dropped.err().contains("keeps 1048576 bytes"), "{dropped}");
     assert_eq!(metric("unicell_evidence_dropped_total "), 1);
     assert_eq!(metric("unicell_evidence_capacity_bytes "), BOUND);
+}
+
+#[test]
+fn datagrams_that_came_to_a_slot_come_again_in_its_replay() {
+    let node = node();
+    let manifest = "entrypoint = \"/musl/streams\"\n\
+                    args = [\"echo-datagrams\", \"7000\"]\n\
+                    [[slots]]\nport = 7000\ntransport = \"udp\"\n";
+    node.import(&names::small_box(node.path()), manifest, "echo");
+    let arguments = ["start", "echo", "--level", "D1", "--publish", "0:7000/udp"];
+    let address = Node::published(&node.json(&arguments));
+    node.until_it_says("echo", "listening");
+    let client = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    client.connect(address).expect("loopback is there");
+    let large: Vec<u8> = (0..65_507).map(|at| (at / 3) as u8).collect();
+    for datagram in [&b""[..], &large, b"again"] {
+        client.send(datagram).expect("it can be sent");
+        let mut answer = vec![0; 1 << 16];
+        let len = client.recv(&mut answer).expect("it is answered");
+        assert_eq!(answer[..len], *datagram);
+    }
+    let outcome = verify(&node, "echo", "echo");
+    assert_eq!(outcome.code, 0, "{outcome}");
 }
 
 /// Starts the server by its alias, as repeatable as itself, and talks to it once it listens.

@@ -56,7 +56,7 @@ const fn target(name: &'static str, run: fn(&[u8]), inputs: u32, memory: usize) 
 
 /// All of them. Memory is bounded by buffers of a fixed size and documents of a bounded one, except
 /// where the input itself is small.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     // What authors, and whoever sends a service, write.
     target("encodings", service::encodings, 2000, 24 << 20),
     target("manifest", service::manifest, 4000, 1 << 20),
@@ -76,6 +76,7 @@ pub const TARGETS: [Target; 15] = [
     // What a node claims to have run.
     target("receipt", receipts::receipt, 4000, 1 << 20),
     target("transcript", receipts::transcript, 4000, 4 << 20),
+    target("configuration", receipts::configuration, 10_000, 1 << 20),
 ];
 
 /// Gives an input to the target of this name.

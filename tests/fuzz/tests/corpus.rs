@@ -139,5 +139,5 @@ targets! {
     encodings manifest service_toml tar image elf package
     device link erofs
     token dns http
-    receipt transcript
+    receipt transcript configuration
 }
