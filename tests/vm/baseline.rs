@@ -4,8 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use unicell_netstack::identity::KeyFile;
-use unicell_netstack::receipt::{self, Digest, Receipt};
+use unicell_netstack::receipt::{self, Digest};
 use unicell_tests::boxes::{repository, tree};
 use unicell_tests::hosts::{Host, skip};
 use unicell_tests::process::Outcome;

@@ -72,6 +72,16 @@ fn doctor_finds_the_same_cpu_class_each_time() {
 }
 
 #[test]
+fn doctor_tells_each_baseline_by_its_class_or_why_it_is_not_offered() {
+    let guest = &facts()["guest"];
+    let class = guest["baselines"]["x86-64-v2"].as_str().unwrap();
+    assert!(class.starts_with("x86-64-v2-"), "{guest}");
+    let offered = guest["baselines"]["x86-64-v3"].is_string();
+    let lacking = guest["baselines_lacking"]["x86-64-v3"].is_string();
+    assert!(offered != lacking, "{guest}");
+}
+
+#[test]
 fn doctor_tells_people_one_line_each_and_what_to_do() {
     let outcome = doctor(&[]);
     assert_eq!((outcome.code, outcome.err().as_str()), (0, ""));
