@@ -14,6 +14,7 @@ mod isolation;
 mod killed;
 mod life;
 mod names;
+mod networks;
 mod receipts;
 mod resources;
 mod servers;
