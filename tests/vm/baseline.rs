@@ -81,6 +81,53 @@ fn a_processor_that_cannot_be_had_is_refused_and_not_lowered() {
     }
 }
 
+/// Looks at the processor without asking CPUID what it has.
+fn unasked(what: &str, options: &[&str]) -> Outcome {
+    Run::new(&tree("programs"), "/musl/processor")
+        .arg(what)
+        .options(["--level", "D1"].iter().chain(options).copied())
+        .guest()
+}
+
+#[test]
+fn signal_frames_hold_the_baselines_state_and_no_more() {
+    let frame = |features: u32, size: u32| {
+        format!(
+            "magic 0x46505853, features {features:#x}, size {size}, then 0x46505845, beyond the \
+             features 0\nAT_MINSIGSTKSZ {}\n",
+            size + 1024
+        )
+    };
+    assert_eq!(unasked("frame", &[]).out(), frame(0b11, 576));
+    if unicell_vmm::hardware_virtualisation() {
+        let avx = unasked("frame", &["--cpu", "x86-64-v3"]);
+        assert_eq!(avx.out(), frame(0b111, 832));
+    }
+}
+
+#[test]
+fn who_does_not_ask_finds_the_baselines_state_where_kvm_can_restrict_it() {
+    let outcome = unasked("avx", &[]);
+    if unicell_vmm::hardware_virtualisation() {
+        // SIGILL, as on a processor without it.
+        assert_eq!((outcome.code, &*outcome.out()), (128 + 4, ""), "{outcome}");
+        assert_eq!(unasked("state", &[]).out(), "XCR0 0x3\n");
+        let avx = ["--cpu", "x86-64-v3"];
+        assert_eq!(unasked("avx", &avx).out(), "AVX runs\n");
+        assert_eq!(unasked("state", &avx).out(), "XCR0 0x7\n");
+    } else {
+        let native = native("avx");
+        assert_eq!((outcome.code, outcome.out()), (native.code, native.out()));
+    }
+}
+
+/// The same without a micro-VM.
+fn native(what: &str) -> Outcome {
+    Run::new(&tree("programs"), "/musl/processor")
+        .arg(what)
+        .native()
+}
+
 /// What goes from one host to the other: `local` leaves it where the emulated machine sees it.
 struct Shared(PathBuf);
 

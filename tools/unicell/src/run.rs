@@ -32,9 +32,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode> {
     let overrides = arguments.overriding.overrides(&arguments.args);
     let mut receipting = arguments.wish.begin(&overrides)?;
     let host = receipting.as_ref().map(|receipting| &receipting.host);
+    let process = instance::spawn(cache.as_ref()).map_err(Failure::internal)?;
     let mut terms = arguments.level.terms(host)?;
     let level = terms.level;
-    let process = instance::spawn(cache.as_ref()).map_err(Failure::internal)?;
     let (package, manifest) = open(&arguments.source, overrides, cache.as_ref())?;
     let memory = memory(&manifest)?;
     let init = init_block(&manifest, terminal);
