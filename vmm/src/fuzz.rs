@@ -368,7 +368,7 @@ mod tests {
         assert_eq!(rig.used(RX), 1, "one message for all");
         let [stream, what, len, credit] = rig.buffer(RX, 0);
         assert_eq!((stream, what, len), (1, kind::CREDIT, 0));
-        assert!((3_900_000..5_100_000).contains(&credit), "{credit}");
+        assert!((5_500_000..6_100_000).contains(&credit), "{credit}");
     }
 
     #[test]

@@ -25,13 +25,21 @@ const TICK_NS: u64 = 4_000_000;
 /// How soon after a look the next may follow, when the guest names a deadline: it may name one that
 /// is always past.
 const GAP_NS: u64 = 500_000;
-/// How long a running guest may go without having seen news before it is interrupted: most find them
-/// at their next system call, and an interruption costs more than one.
+/// How long a guest may run without having seen news before it is interrupted: most find them at their
+/// next system call, and an interruption costs more than one. It is processor time of the vCPU: a guest
+/// that waits for a processor would see nothing sooner.
 const GRACE_NS: u64 = 200_000;
+/// How soon to look again at one that has not run that long; then after twice as long each time, up to
+/// a tick.
+const WAITING_NS: u64 = 50_000;
 /// While the guest runs and has lately had the device work: how long the I/O thread sleeps before it
 /// looks again, by how many looks in a row have found nothing. After the last it asks for doorbells.
 /// A doorbell costs the guest as much as a system call.
 const DOZES_NS: [u64; 3] = [50_000, 100_000, 200_000];
+/// How long it sleeps after a look that has found large messages: who moves many bytes waits for none
+/// of them, and the guest has buffers for about as long. Where threads share processors, a look less is
+/// a turn more for who does the work.
+const BULK_DOZE_NS: u64 = 300_000;
 
 /// What the threads of an instance share.
 pub(crate) struct Instance {
@@ -117,12 +125,25 @@ struct Turn {
     more: bool,
     /// Chains were used.
     worked: bool,
+    /// Most of them were large.
+    bulk: bool,
     /// The guest was left word of news.
     told: bool,
     /// All that the guest wrote and sent is delivered.
     delivered: bool,
     /// When to look again at the latest, monotonic ns.
     again: u64,
+}
+
+/// News of which a running guest was left word.
+#[derive(Clone, Copy)]
+struct Word {
+    /// When to look whether it has seen them, monotonic ns.
+    look_at: u64,
+    /// How long to wait, at least, until the look after that.
+    wait: u64,
+    /// The vCPU's processor time by which it is to have.
+    due: u64,
 }
 
 /// Ends the instance if the I/O thread panics: nobody else would.
@@ -174,8 +195,8 @@ impl Io {
         let mut events = Vec::new();
         // Looks in a row that have found nothing.
         let mut idle = DOZES_NS.len();
-        // When a guest that was left word of news is to have seen them.
-        let mut insist_at = u64::MAX;
+        // The last that it may not have seen.
+        let mut word: Option<Word> = None;
         loop {
             // Before the pass: what the guest wrote before it ended is then seen by the pass.
             let finishing = monitor.is_finishing();
@@ -196,11 +217,15 @@ impl Io {
                 return Ok(());
             }
             if turn.told {
-                insist_at = insist_at.min(now + GRACE_NS);
+                // It has seen what came before, or it would not have been told.
+                word = Some(Word {
+                    look_at: now + GRACE_NS,
+                    wait: WAITING_NS,
+                    due: governor.vcpu_ns() + GRACE_NS,
+                });
             }
-            if now >= insist_at {
-                self.insist();
-                insist_at = u64::MAX;
+            if let Some(unseen) = word.take_if(|word| now >= word.look_at) {
+                word = self.insist(now, unseen);
             }
             if now >= self.next_look(looked) {
                 if self.instance.promise.level().is_reproducible() {
@@ -218,14 +243,19 @@ impl Io {
             let until = if turn.more {
                 now
             } else {
-                let until = self.next_look(looked).min(again).min(insist_at);
+                let look_at = word.as_ref().map_or(u64::MAX, |word| word.look_at);
+                let until = self.next_look(looked).min(again).min(look_at);
                 until.min(self.deadline)
             };
             let ns = until.saturating_sub(now);
-            let doze = DOZES_NS.get(idle).filter(|_| !turn.more);
+            let doze = match DOZES_NS.get(idle) {
+                Some(_) if turn.more => None,
+                Some(_) if turn.bulk => Some(BULK_DOZE_NS),
+                doze => doze.copied(),
+            };
             events = match doze {
                 Some(doze) if monitor.doze() => {
-                    let slept = self.wait(ns.min(*doze), &[]);
+                    let slept = self.wait(ns.min(doze), &[]);
                     monitor.awake();
                     slept.and_then(|_| self.wait(0, &watched))
                 }
@@ -264,28 +294,40 @@ impl Io {
         Ok(Turn {
             more: pass.more,
             worked: pass.chains > 0,
+            bulk: pass.is_bulk(),
             told,
             delivered,
             again,
         })
     }
 
-    /// Interrupts a guest that has not seen the news of which it was left word.
-    fn insist(&self) {
+    /// Interrupts a guest that was left `word` of news and has run since without having seen them.
+    /// Returns the word, to look again, if it has not run long enough.
+    fn insist(&self, now: u64, word: Word) -> Option<Word> {
         let Instance {
             memory,
             monitor,
+            governor,
             service,
             ..
         } = &*self.instance;
         if !monitor.has_news() {
-            return;
+            return None;
         }
-        if lock(service).device.has_unseen(memory) {
-            monitor.interrupt();
-        } else {
+        if !lock(service).device.has_unseen(memory) {
             monitor.seen();
+            return None;
         }
+        let left = word.due.saturating_sub(governor.vcpu_ns());
+        if left == 0 {
+            monitor.interrupt();
+            return None;
+        }
+        Some(Word {
+            look_at: now + left.max(word.wait),
+            wait: (2 * word.wait).min(TICK_NS),
+            ..word
+        })
     }
 
     /// When to look at the guest next, the last time having been at `looked`.
@@ -330,7 +372,7 @@ impl Io {
             Level::D0 => self.guest_deadline() <= now,
             _ => self.guest_deadline() != NEVER,
         };
-        if contended || monitor.has_news() || due {
+        if contended || due {
             monitor.preempt();
         }
     }

@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Instant;
 
+use rustix::net::sockopt;
+use unicell_gateway_api::run::LOCAL_BUFFER;
 use unicell_tests::boxes::{Tree, tree};
 use unicell_tests::node::{Instance, pair, start_with_addresses};
 use unicell_vmm::link::{Command, Message, Transport};
@@ -90,6 +92,13 @@ fn taker() -> (Instance, OwnedFd) {
     (taker, ours)
 }
 
+/// Has a connection hold what a node lets one between two instances hold.
+fn enlarge(end: &OwnedFd) -> Result<(), Failure> {
+    sockopt::set_socket_send_buffer_size_force(end, LOCAL_BUFFER)
+        .or_else(|_| sockopt::set_socket_send_buffer_size(end, LOCAL_BUFFER))
+        .map_err(broken)
+}
+
 /// Waits until an instance has taken all.
 fn taken(taker: Instance, began: Instant) -> Sample {
     let printed = taker.succeeds();
@@ -130,6 +139,8 @@ fn guest_to_host() -> Sample {
 fn guest_to_guest() -> Sample {
     let (taker, ours) = taker();
     let (mut giver, stream) = giver();
+    // Bytes go one way: the buffer is that of who sends.
+    enlarge(&ours)?;
     let began = Instant::now();
     let socket = ours.as_fd();
     giver.say(&Command::Opened { stream, socket });

@@ -100,6 +100,11 @@ pub struct Launch {
     pub cpu: Option<Cpu>,
 }
 
+/// Bytes of the send buffers (SO_SNDBUF) that a stream between two instances of a node has, while they
+/// have few: whoever sends goes on while the other end waits for a processor. The host's kernel takes
+/// up to twice as much memory for them.
+pub const LOCAL_BUFFER: usize = 2 << 20;
+
 /// Names a stream of one instance: given by the instance for those that it
 /// opens, by the runner for those that come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,7 +19,7 @@ use super::authority::About;
 use super::route::{No, Route};
 use super::{Caller, Gateway, Live, Result, internal};
 use crate::net::Member;
-use crate::streams::{Closed, Dispute, End, Ends, Full, Reserved, Via, pair};
+use crate::streams::{Closed, Dispute, End, Ends, Full, Reserved, Via};
 
 impl Gateway {
     /// A guest wants a stream.
@@ -189,7 +189,7 @@ impl Gateway {
         ends: Ends,
         from: SocketAddr,
     ) -> Result<OwnedFd, No> {
-        let (ours, theirs) = pair(ends.transport).map_err(|error| no(&error))?;
+        let (ours, theirs) = reserved.pair(ends).map_err(|error| no(&error))?;
         self.deliver(reserved, ends, from, theirs).await?;
         Ok(ours)
     }

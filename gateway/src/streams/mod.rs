@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
 use unicell_gateway_api::id::InstanceId;
 use unicell_gateway_api::instance::Transport;
-use unicell_gateway_api::run::{Carried, StreamId};
+use unicell_gateway_api::run::{Carried, LOCAL_BUFFER, StreamId};
 
 use crate::net::Member;
 pub(crate) use dispute::Dispute;
@@ -239,6 +239,20 @@ impl Drop for Reserved {
 }
 
 impl Reserved {
+    /// Makes the two ends of a stream between instances.
+    pub(crate) fn pair(&self, ends: Ends) -> io::Result<(OwnedFd, OwnedFd)> {
+        let (one, other) = pair(ends.transport)?;
+        let open = self.streams.0.lock();
+        let most = ends.instances().filter_map(|id| open.counts.get(&id)).max();
+        let few = most.is_none_or(|most| *most <= FEW);
+        drop(open);
+        if few && ends.transport == Transport::Tcp {
+            enlarge(&one)?;
+            enlarge(&other)?;
+        }
+        Ok((one, other))
+    }
+
     /// Keeps a duplicate of a stream's end, by which it can be broken from now on.
     pub(crate) fn duplicate(&self, end: impl AsFd) -> io::Result<()> {
         let duplicate = rustix::io::fcntl_dupfd_cloexec(end.as_fd(), 3)?;
@@ -401,6 +415,19 @@ impl Streams {
 fn shut(socket: &OwnedFd) {
     // One that is not connected any more needs none.
     let _ = rustix::net::shutdown(socket, Shutdown::Both);
+}
+
+/// How many streams of an instance may have that. What lies in others is bounded as in any socket of the
+/// host.
+const FEW: usize = 8;
+
+/// Lets more bytes lie in a stream, as far as the host permits it: beyond `net.core.wmem_max` only to
+/// whoever administrates its network.
+fn enlarge(end: &OwnedFd) -> io::Result<()> {
+    use rustix::net::sockopt::{
+        set_socket_send_buffer_size as set, set_socket_send_buffer_size_force as force,
+    };
+    Ok(force(end, LOCAL_BUFFER).or_else(|_| set(end, LOCAL_BUFFER))?)
 }
 
 /// Two connected ends of a transport: bytes for TCP; messages for UDP.

@@ -211,3 +211,22 @@ fn streams_are_bounded_for_both_ends_and_while_they_are_made() {
     assert!(reserve(ends(1, 1, 4)).is_ok());
     assert_eq!(streams.count(id(1)), 1);
 }
+
+#[test]
+fn the_first_streams_of_an_instance_hold_more_than_others() {
+    let streams = Arc::new(Streams::default());
+    let holds = |end: &OwnedFd| rustix::net::sockopt::socket_send_buffer_size(end).unwrap();
+    let plain = holds(&pair(Transport::Tcp).unwrap().0);
+    let made: Vec<_> = (0..=FEW as u32)
+        .map(|number| {
+            let ends = ends(1, number, 2);
+            let reserved = streams.reserve(ends, 2 * FEW).unwrap();
+            let pair = reserved.pair(ends).unwrap();
+            (reserved, pair)
+        })
+        .collect();
+    for (at, (_, (one, other))) in made.iter().enumerate() {
+        let large = [holds(one), holds(other)].map(|bytes| bytes > plain);
+        assert_eq!(large, [at < FEW; 2], "stream {at}");
+    }
+}

@@ -12,6 +12,7 @@ mod streams;
 use std::sync::atomic::Ordering;
 
 use unicell_guest_abi::device;
+use unicell_guest_abi::message::DATA_MAX;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -68,6 +69,8 @@ pub(crate) struct Pass {
     pub(crate) news: bool,
     /// Chains used.
     pub(crate) chains: u64,
+    /// Bytes that the driver gave and got in them.
+    pub(crate) bytes: u64,
     /// There is more to do at once.
     pub(crate) more: bool,
 }
@@ -82,6 +85,14 @@ pub(crate) struct Device {
     console: Console,
     streams: Streams,
     buffer: Vec<u8>,
+}
+
+impl Pass {
+    /// Whether most of what went through was large messages: of somebody who moves bytes, and not of
+    /// somebody who waits for an answer.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.bytes > self.chains * (DATA_MAX as u64 / 2)
+    }
 }
 
 impl Device {
@@ -219,6 +230,7 @@ struct Port<'a> {
     buffer: &'a mut Vec<u8>,
     doorbells: Doorbells,
     used: u64,
+    bytes: u64,
 }
 
 impl<'a> Port<'a> {
@@ -243,6 +255,7 @@ impl<'a> Port<'a> {
             buffer,
             doorbells,
             used: 0,
+            bytes: 0,
         })
     }
 
@@ -271,6 +284,7 @@ impl<'a> Port<'a> {
     /// Gives a chain back, with `written` bytes in its writable part.
     fn give_back(&mut self, chain: &Chain, written: usize) -> Result<(), Violation> {
         self.used += 1;
+        self.bytes += (chain.readable() + written) as u64;
         self.queue
             .add_used(self.memory.ram(), chain.head, written as u32)
             .map_err(|_| Violation::Rings)
@@ -281,6 +295,7 @@ impl<'a> Port<'a> {
         pass.more |= more;
         if self.used > 0 {
             pass.chains += self.used;
+            pass.bytes += self.bytes;
             let wanted = self.queue.needs_notification(self.memory.ram());
             pass.news |= wanted.map_err(|_| Violation::Rings)?;
         }

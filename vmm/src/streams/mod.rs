@@ -10,7 +10,7 @@
 //! | what | at most |
 //! | --- | --- |
 //! | streams | [`STREAMS_MAX`] |
-//! | bytes of the guest that are kept | each stream's window: 1 MiB of the first 8, 256 KiB up to 64, 64 KiB of others |
+//! | bytes of the guest that are kept | each stream's window: 2 MiB of the first 8, 256 KiB up to 64, 64 KiB of others |
 //! | datagrams that are kept | `stream::DATAGRAMS_MAX` of each stream |
 //! | what the guest is to be told | of each stream: that it comes, a sum of credit, that it is broken |
 //! | new streams that were refused for want of room | [`REFUSED_MAX`], then the guest is ended |

@@ -14,7 +14,7 @@ use crate::link::Transport;
 /// is granted by a message, which costs the guest more than the bytes do.
 fn window_beside(others: usize) -> u32 {
     match others {
-        0..8 => 1 << 20,
+        0..8 => 2 << 20,
         8..64 => 256 << 10,
         _ => 64 << 10,
     }

@@ -18,7 +18,7 @@ use crate::sync::Mutex;
 
 /// Bytes of a stream that may be on their way to the guest or unread, at least and at most.
 const WINDOW_MIN: u64 = 16 << 10;
-const WINDOW_MAX: u64 = 1 << 20;
+const WINDOW_MAX: u64 = 2 << 20;
 /// The part of RAM that all streams together may fill.
 const SHARE: u64 = 32;
 

@@ -11,9 +11,21 @@ use super::{Arrival, Receiver, STREAMS, Streams, tell};
 use crate::device::buffer::Buffer;
 use crate::device::ring::Ring;
 use crate::errno::{Errno, Result};
+use crate::memory::PAGE_SIZE;
+use crate::memory::frames;
 
-/// Buffers for the device.
-const BUFFERS: u16 = 8;
+/// Buffers for the device, at most: while the program reads from some, the device fills others.
+const BUFFERS_MAX: u16 = 16;
+const BUFFERS_MIN: u16 = 8;
+/// The part of RAM that they may take, above that.
+const SHARE: u64 = 32;
+
+/// How many buffers a guest of this size has.
+fn buffers() -> u16 {
+    let (frames, _) = frames::usage();
+    let fit = frames * PAGE_SIZE / SHARE / DATA_MAX as u64;
+    fit.clamp(BUFFERS_MIN.into(), BUFFERS_MAX.into()) as u16
+}
 
 /// The receiving side of all streams.
 pub(super) struct Rx {
@@ -27,17 +39,18 @@ pub(super) struct Rx {
 impl Rx {
     /// Gives the device its first buffers.
     pub(super) fn new() -> Result<Self> {
+        let buffers = buffers();
         let mut rx = Self {
             ring: Ring::new(RX),
-            headers: Buffer::new(usize::from(BUFFERS) * HEADER)?,
+            headers: Buffer::new(usize::from(buffers) * HEADER)?,
             room: Vec::new(),
         };
-        for slot in 0..BUFFERS {
+        for slot in 0..buffers {
             rx.room.push(Buffer::new(DATA_MAX)?);
             rx.give(slot);
         }
         rx.ring.want_news(true);
-        rx.ring.kick(BUFFERS);
+        rx.ring.kick(buffers);
         Ok(rx)
     }
 
@@ -64,7 +77,7 @@ impl Rx {
                 }
                 return None;
             };
-            let slot = slot.min(BUFFERS - 1);
+            let slot = slot.min(self.room.len() as u16 - 1);
             let headers = self.headers.bytes().as_chunks::<HEADER>().0;
             let header = words(&headers[usize::from(slot)]);
             let came = (len as usize).saturating_sub(HEADER).min(DATA_MAX);
