@@ -5,6 +5,7 @@ use std::process::Command;
 
 use unicell_tests::boxes::{tree, unicell};
 use unicell_tests::daemon::Node;
+use unicell_tests::hosts::too_long_here;
 use unicell_tests::process::{Outcome, finish};
 
 const SLEEPER: &str = "entrypoint = \"/bin/busybox\"\nargs = [\"sleep\", \"100000\"]\n\
@@ -12,6 +13,9 @@ const SLEEPER: &str = "entrypoint = \"/bin/busybox\"\nargs = [\"sleep\", \"10000
 
 #[test]
 fn a_service_keeps_its_id_on_its_way_out_and_in() {
+    if too_long_here() {
+        return;
+    }
     let node = Node::start();
     let id = node.import(
         tree("hello").path(),
@@ -121,6 +125,9 @@ fn client(address: &str, file: &str, arguments: &[&str]) -> Outcome {
 
 #[test]
 fn clients_fill_the_store_to_its_bound_and_the_operator_beyond() {
+    if too_long_here() {
+        return;
+    }
     let settings = "listen = \"127.0.0.1:0\"\n[capacity]\nstore = \"1M\"\n";
     let mut node = Node::start_with(settings);
     let address = format!("http://{}", node.clients());
