@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use hickory_proto::op::{Message, Query, ResponseCode};
@@ -84,6 +85,35 @@ async fn family(node: &Node) -> (Guest, Guest) {
         .unwrap();
     let child = node.host.guest(started.id);
     (parent, child)
+}
+
+#[tokio::test]
+async fn who_is_refused_without_end_is_told_of_counted_and_waits() {
+    let node = Node::new();
+    node.store.add("hello", service(1, &[], &[]));
+    let (_, guest) = node.start("hello").await;
+    // What the guest refuses by itself, so many times since it said so last.
+    guest.refuses("192.0.2.1:80", 1).await;
+    guest.refuses("192.0.2.2:81", 1000).await;
+    let began = Instant::now();
+    for _ in 0..130 {
+        let refused = guest.connect(TCP, "10.9.0.1:7").await;
+        assert_eq!(refused.unwrap_err(), Errno::NETUNREACH);
+    }
+    let took = began.elapsed();
+    let events = node.gateway.events(&Caller::operator(), false).unwrap();
+    let told: Vec<_> = events
+        .filter_map(async |event| match event.what {
+            What::ConnectRefused { to, left_out, .. } => Some((to.to_string(), left_out)),
+            _ => None,
+        })
+        .collect()
+        .await;
+    assert_eq!(told[0], ("192.0.2.1:80".to_owned(), 0));
+    assert_eq!(told[1], ("192.0.2.2:81".to_owned(), 999));
+    assert!((32..132).contains(&told.len()), "{}", told.len());
+    let waited = 132 - u32::try_from(told.len()).unwrap();
+    assert!(took >= waited * Duration::from_millis(4), "{took:?}");
 }
 
 #[tokio::test]

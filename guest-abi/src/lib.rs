@@ -22,4 +22,4 @@ pub mod message;
 pub mod platform;
 
 /// Version of everything in this crate. The VMM refuses a kernel built for another one.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;

@@ -76,11 +76,11 @@ pub struct Stream {
     pub stream: u32,
     /// One of [`kind`].
     pub kind: u32,
-    /// Bytes that follow ([`kind::DATA`]; an [`Endpoint`] for [`kind::OPEN`] and
-    /// [`kind::INCOMING`]), else 0.
+    /// Bytes that follow ([`kind::DATA`]; an [`Endpoint`] for [`kind::OPEN`],
+    /// [`kind::INCOMING`] and [`kind::REFUSED`]), else 0.
     pub len: u32,
     /// The grant in bytes ([`kind::CREDIT`], [`kind::OPEN`], [`kind::INCOMING`]), an errno
-    /// ([`kind::RESET`]) or a size ([`kind::WINDOW`]), else 0.
+    /// ([`kind::RESET`]), a size ([`kind::WINDOW`]) or a number ([`kind::REFUSED`]), else 0.
     pub value: u32,
 }
 
@@ -132,6 +132,10 @@ pub mod kind {
     pub const OPEN: u32 = 6;
     /// From the device: an [`super::Endpoint`] connects.
     pub const INCOMING: u32 = 7;
+    /// From the driver, of no stream: it has refused by itself to connect to an
+    /// [`super::Endpoint`], which the gateway may want to know. The value says how often it has
+    /// refused since it said so last, to whatever endpoints.
+    pub const REFUSED: u32 = 8;
 }
 
 const _: () = {

@@ -142,6 +142,22 @@ static void answer(char **args) {
     tell("read", len);
 }
 
+/* HOST PORT: computes without a pause until somebody connects, sleeps until that ends, and computes
+   again. */
+static void spins(char **args) {
+    int listener = serve(args[0], args[1]);
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    volatile unsigned count = 0;
+    int fd;
+    do
+        for (unsigned i = 0; i < 1000000; i++)
+            count++;
+    while ((fd = accept(listener, NULL, NULL)) < 0);
+    read(fd, buffer, sizeof buffer);
+    for (;;)
+        count++;
+}
+
 static uint8_t pattern(uint64_t at) { return (uint8_t)(at * 2654435761u >> 13); }
 
 /* HOST PORT BYTES: sends so many and checks that they come back. */
@@ -395,6 +411,7 @@ static const struct {
     int arguments;
 } COMMANDS[] = {
     {"talk", talk, 3},           {"answer", answer, 2},
+    {"spins", spins, 2},
     {"pump", pump, 3},           {"many", many, 3},
     {"refused", refused, 2},     {"broken", broken, 2},
     {"fill", fill, 2},           {"datagrams", datagrams, 2},

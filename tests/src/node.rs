@@ -106,13 +106,28 @@ pub fn pair(transport: Transport) -> (OwnedFd, OwnedFd) {
 }
 
 impl Instance {
-    /// The next message.
+    /// The next message, but for what tells how much it computes, which is a matter of the host.
     ///
     /// # Panics
     ///
     /// If the process has gone.
     #[track_caller]
     pub fn message(&mut self) -> Message {
+        loop {
+            match self.any_message() {
+                Message::GivesWay(_) => {}
+                message => return message,
+            }
+        }
+    }
+
+    /// The next message, whatever it is.
+    ///
+    /// # Panics
+    ///
+    /// If the process has gone.
+    #[track_caller]
+    pub fn any_message(&mut self) -> Message {
         self.node.receive().expect("the instance speaks")
     }
 

@@ -426,5 +426,11 @@ fn a_control_group_bounds_memory_and_threads() {
     let path = group.directories()[0].join(file);
     let quota = std::fs::read_to_string(path).expect("the bound can be read");
     assert_eq!(quota.trim(), said);
+    let idle = group.directories()[0].join("cpu.idle");
+    for (gives_way, said) in [(true, "1"), (false, "0")] {
+        group.give_way(gives_way).expect("a group can give way");
+        let idle = std::fs::read_to_string(&idle).expect("it can be read");
+        assert_eq!(idle.trim(), said);
+    }
     group.remove();
 }

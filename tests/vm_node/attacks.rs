@@ -242,8 +242,17 @@ fn events_without_end_displace_nobody_elses() {
     let scene = Scene::new(&["events", "3000"]);
     let (said, _) = scene.attack();
     assert_eq!(said.out(), "refused 3000\n");
-    let told = scene.told("connect-refused").len();
-    assert!((1..=64).contains(&told), "{told} events");
+    let told = scene.told("connect-refused");
+    assert!((1..=64).contains(&told.len()), "{} events", told.len());
+    // Each attempt has a port of its own, and each is told of or counted.
+    let port = |event: &Value| {
+        let to: SocketAddr = event["to"].as_str().unwrap().parse().unwrap();
+        u64::from(to.port())
+    };
+    for pair in told.windows(2) {
+        let between = port(&pair[1]) - port(&pair[0]) - 1;
+        assert_eq!(pair[1]["left_out"], between, "{told:?}");
+    }
     scene.nobody_else_was_hurt();
 }
 

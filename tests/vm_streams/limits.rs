@@ -8,7 +8,7 @@ use unicell_tests::boxes::tree;
 use unicell_tests::hosts::{Host, skip};
 use unicell_tests::node::{Instance, start};
 use unicell_vmm::End;
-use unicell_vmm::link::{Command, CpuQuota, Limits, Message, Usage};
+use unicell_vmm::link::{Command, CpuQuota, Limits, Message, Transport, Usage};
 
 use crate::program;
 
@@ -94,4 +94,31 @@ fn an_instance_that_needs_more_memory_than_it_may_is_ended() {
     }));
     let (outcome, _, _) = guest.finish();
     assert_eq!(outcome.end, End::MemoryLimit, "{outcome}");
+}
+
+#[test]
+fn who_computes_without_a_pause_gives_way_and_who_sleeps_does_not() {
+    if Host::current() == Host::Svm {
+        return skip("an emulated processor's time is not its emulator's");
+    }
+    let mut guest = program(&["spins", "0.0.0.0", "7"]);
+    assert_eq!(guest.line(), "listening\n");
+    let (ours, stream) = guest.offer(Transport::Tcp, "10.0.0.3:5", 7);
+    // It begins as one that gives way. On a host where others compute it may say more than this.
+    let mut gives_way = true;
+    let mut until = |guest: &mut Instance, taken: bool, gives: bool| {
+        let mut accepted = !taken;
+        while !accepted || gives_way != gives {
+            match guest.any_message() {
+                Message::Accepted { stream: number } => accepted = number == stream,
+                Message::GivesWay(now) => gives_way = now,
+                Message::Closed(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    until(&mut guest, true, false);
+    drop(ours);
+    until(&mut guest, false, true);
+    guest.node.stop().unwrap();
 }

@@ -115,6 +115,7 @@ impl Rig {
         endpoint.extend([80, 0, 0, 0]);
         endpoint.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 0, 1]);
         self.send([stream, kind::OPEN, 24, 1 << 16], &endpoint);
+        self.send([0, kind::REFUSED, 24, stream], &endpoint);
     }
 
     /// Serves the device as the I/O thread does, and follows what sockets and node say.

@@ -11,6 +11,7 @@ use crate::io::lock;
 use crate::link::{CpuQuota, Limits};
 use crate::memory::Memory;
 use crate::monitor::{Monitor, Stop};
+use crate::stride::{Seen, Stride};
 
 /// How often the resident memory is looked at while it is limited, and the least time between two
 /// looks at the processor time.
@@ -27,7 +28,11 @@ pub(crate) struct Governor {
     clocks: [AtomicI32; 2],
     /// What the I/O thread had used when it ended, and its clock with it.
     served_ns: AtomicU64,
+    /// How long the vCPU was parked so far, and since when it is, monotonic ns; 0 while it runs.
+    parked_ns: AtomicU64,
+    parked_since: AtomicU64,
     period: Mutex<Period>,
+    stride: Mutex<Stride>,
 }
 
 /// The period of the quota that runs.
@@ -48,13 +53,48 @@ impl Governor {
             peak: AtomicU64::new(0),
             clocks: [const { AtomicI32::new(0) }; 2],
             served_ns: AtomicU64::new(0),
+            parked_ns: AtomicU64::new(0),
+            parked_since: AtomicU64::new(0),
             period: Mutex::new(Period::default()),
+            stride: Mutex::default(),
         }
     }
 
     /// This thread runs the vCPU.
     pub(crate) fn runs_vcpu(&self) {
         self.clocks[0].store(clock::own_cpu_clock(), Ordering::Relaxed);
+    }
+
+    /// The vCPU parks from now on.
+    pub(crate) fn parks(&self, now: u64) {
+        self.parked_since.store(now, Ordering::Relaxed);
+    }
+
+    /// It has parked until now.
+    pub(crate) fn has_parked(&self, now: u64) {
+        let since = self.parked_since.swap(0, Ordering::Relaxed);
+        self.parked_ns
+            .fetch_add(now.saturating_sub(since), Ordering::Relaxed);
+    }
+
+    /// Whether the instance is to let others go before it, if that is another than it was.
+    fn gives_way(&self, now: u64) -> Option<bool> {
+        let mut stride = lock(&self.stride);
+        if !stride.is_due(now) {
+            return None;
+        }
+        let since = self.parked_since.load(Ordering::Relaxed);
+        let parks = if since == 0 {
+            0
+        } else {
+            now.saturating_sub(since)
+        };
+        stride.look(Seen {
+            at: now,
+            computed: self.vcpu_ns(),
+            slept: self.parked_ns.load(Ordering::Relaxed) + parks,
+            sleeps: since != 0,
+        })
     }
 
     /// This thread serves the device.
@@ -171,6 +211,11 @@ impl Hold {
         self.governor.paused_until.store(0, Ordering::Relaxed);
         self.monitor.resume();
         self.monitor.wake_io();
+    }
+
+    /// Whether the node is to let others go before the instance, if that is another than it was.
+    pub(crate) fn gives_way(&self, now: u64) -> Option<bool> {
+        self.governor.gives_way(now)
     }
 
     /// What was used so far.

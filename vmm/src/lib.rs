@@ -43,6 +43,7 @@ mod run;
 mod spin;
 mod stdio;
 mod streams;
+mod stride;
 mod symbols;
 mod tables;
 mod timeline;

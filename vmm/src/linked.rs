@@ -125,6 +125,9 @@ impl Backend for Linked {
     }
 
     fn tick(&mut self, now: u64) -> Option<u64> {
+        if let Some(gives_way) = self.hold.gives_way(now) {
+            self.streams.say(Message::GivesWay(gives_way));
+        }
         self.streams.tick(now)
     }
 

@@ -7,7 +7,7 @@ use unicell_guest_abi::platform::{self, NEVER};
 use unicell_guest_abi::{cpu, exit, layout};
 
 use crate::backend::Ask;
-use crate::clock::monotonic_coarse_ns;
+use crate::clock::{monotonic_coarse_ns, monotonic_ns};
 use crate::device::Doorbells;
 use crate::io::{Instance, lock};
 use crate::kvm::{Attached, KvmError};
@@ -159,9 +159,19 @@ impl<'a> Vcpu<'a> {
                     monitor,
                     memory,
                     service,
+                    governor,
+                    promise,
                     ..
                 } = self.instance;
+                // In a reproducible run this thread may not read that clock.
+                let timed = !promise.begun().is_reproducible();
+                if timed {
+                    governor.parks(monotonic_ns());
+                }
                 monitor.park(value, || lock(service).device.has_unseen(memory));
+                if timed {
+                    governor.has_parked(monotonic_ns());
+                }
                 lock(&self.instance.clock).refresh(&self.instance.memory);
                 Ok(())
             }

@@ -15,7 +15,7 @@ use std::thread;
 use common::{SCRATCH, Script, exited, stdio, told, vm};
 use unicell_guest_abi::device::{RX, TX};
 use unicell_guest_abi::message::{FIRST_INCOMING, STREAMS_MAX, kind, transport};
-use unicell_vmm::link::{Command, InstanceEnd, LinkError, Message, NodeEnd};
+use unicell_vmm::link::{Command, InstanceEnd, LinkError, Message, NodeEnd, Transport};
 use unicell_vmm::{End, Linked, Outcome};
 
 /// Sends a stream message by descriptor 0, and waits until it was read.
@@ -68,7 +68,7 @@ fn next_open(node: &NodeEnd) -> u32 {
     loop {
         match node.receive() {
             Ok(Message::Open(open)) => return open.stream,
-            Ok(Message::Closed(_)) => {}
+            Ok(Message::Closed(_) | Message::GivesWay(_)) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -81,7 +81,7 @@ fn messages_that_break_the_rules_of_streams_are_violations() {
         let payload = vec![0; len as usize];
         move |script| send(script, [stream, kind, len, 0], &payload)
     };
-    let cases: [(Script, &str); 10] = [
+    let cases: [(Script, &str); 11] = [
         (open(first(), 7), "number that is not free"),
         (
             open(Script::new(), FIRST_INCOMING),
@@ -94,6 +94,10 @@ fn messages_that_break_the_rules_of_streams_are_violations() {
         (
             send(Script::new(), [7, kind::OPEN, 24, 0], &endpoint(9)),
             "unknown transport",
+        ),
+        (
+            message(0, kind::REFUSED, 3)(Script::new()),
+            "without an endpoint",
         ),
         (message(7, kind::DATA, 1)(first()), "not open"),
         (message(8, kind::DATA, 1)(first()), "no credit"),
@@ -192,6 +196,36 @@ fn connections_that_are_given_up_before_the_answer_leave_nothing() {
                 node.send(&Command::Refused { stream, errno: 111 })
             };
         }
+    });
+    assert_eq!(outcome.end, exited(0), "{}", told(&outcome));
+}
+
+#[test]
+fn what_a_guest_refuses_by_itself_is_told_and_counted() {
+    let message = [0_u32, kind::REFUSED, 24, 3].map(u32::to_le_bytes).concat();
+    let message = [message, endpoint(transport::UDP)].concat();
+    let len = message.len() as u32;
+    let mut script = Script::new()
+        .bytes(SCRATCH, &message)
+        .descriptor(TX, 0, SCRATCH, len, 0, 0);
+    let times = 200;
+    for _ in 0..times {
+        script = script.offer(TX, 0).park_until_used(TX);
+    }
+    let outcome = run(&script.exit(0), move |node| {
+        let mut told = 0;
+        loop {
+            match node.receive() {
+                Ok(Message::Refused(refused)) => {
+                    assert_eq!(refused.to.to_string(), "10.0.0.1:80");
+                    assert_eq!(refused.transport, Transport::Udp);
+                    told += refused.times;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        assert_eq!(told, 3 * times);
     });
     assert_eq!(outcome.end, exited(0), "{}", told(&outcome));
 }

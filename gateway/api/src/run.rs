@@ -136,6 +136,15 @@ pub enum Event {
         /// Where to.
         to: SocketAddr,
     },
+    /// The guest has refused streams by itself, to where nothing can be.
+    Refused {
+        /// Which kind, the last of them.
+        transport: Transport,
+        /// Where to, the last of them.
+        to: SocketAddr,
+        /// How many there were since the last such event; at least 1.
+        times: u32,
+    },
     /// A stream is over: no byte of it will come or go any more.
     Closed {
         /// Which.

@@ -14,6 +14,7 @@ use unicell_gateway_api::{Code, Problem};
 
 use super::authority::About;
 use super::publish;
+use super::route::No;
 use super::{Caller, Gateway, Handle, Live, Phase, Result};
 use crate::net::Member;
 use crate::token::Principal;
@@ -87,6 +88,14 @@ impl Gateway {
                     transport,
                     to,
                 }) => self.open(&live, stream, transport, to).await,
+                Some(Event::Refused {
+                    transport,
+                    to,
+                    times,
+                }) => {
+                    // Nobody waits for an answer.
+                    let _ = self.tell_refusal(&live, transport, to, &No::nowhere(), times);
+                }
                 Some(Event::Closed {
                     stream,
                     broken,

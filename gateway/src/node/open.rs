@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use unicell_gateway_api::address::Address;
 use unicell_gateway_api::event::What;
@@ -20,6 +20,9 @@ use super::route::{No, Route};
 use super::{Caller, Gateway, Live, Result, internal};
 use crate::net::Member;
 use crate::streams::{Closed, Dispute, End, Ends, Full, Reserved, Via};
+
+/// How long a refusal takes of which nobody is told any more, since there were too many.
+const REFUSAL: Duration = Duration::from_millis(4);
 
 impl Gateway {
     /// A guest wants a stream.
@@ -101,17 +104,14 @@ impl Gateway {
         to: SocketAddr,
         made: Result<OwnedFd, No>,
     ) {
-        if let Err(No(errno, reason)) = &made {
-            let left_out = live.facts.lock().refusals.tell(Instant::now());
-            if let Some(left_out) = left_out {
-                let what = What::ConnectRefused {
-                    transport,
-                    to,
-                    errno: errno_name(*errno),
-                    reason: reason.clone(),
-                    left_out,
-                };
-                self.tell(live, what);
+        if let Err(no) = &made
+            && !self.tell_refusal(live, transport, to, no, 1)
+        {
+            // Who is refused without end waits for it, and with it for all else that it wants of the
+            // node.
+            tokio::select! {
+                () = tokio::time::sleep(REFUSAL) => {}
+                () = live.cancel.cancelled() => {}
             }
         }
         if let Some(handle) = live.handle() {
@@ -120,6 +120,31 @@ impl Gateway {
                 .answer(stream, made.map_err(|No(errno, _)| errno))
                 .await;
         }
+    }
+
+    /// Streams were refused, the last of so many. Returns whether that is told of, and not just
+    /// counted.
+    pub(super) fn tell_refusal(
+        &self,
+        live: &Live,
+        transport: Transport,
+        to: SocketAddr,
+        No(errno, reason): &No,
+        times: u32,
+    ) -> bool {
+        let left_out = live.facts.lock().refusals.tell_of(times, Instant::now());
+        let Some(left_out) = left_out else {
+            return false;
+        };
+        let what = What::ConnectRefused {
+            transport,
+            to,
+            errno: errno_name(*errno),
+            reason: reason.clone(),
+            left_out,
+        };
+        self.tell(live, what);
+        true
     }
 
     /// A stream is over, says one of its ends.

@@ -37,6 +37,11 @@ impl No {
         Self(Errno::NETUNREACH, reason.into())
     }
 
+    /// To an address that is none of a virtual network.
+    pub(super) fn nowhere() -> Self {
+        Self::unreachable("the address is in no network that it was granted")
+    }
+
     pub(super) fn refused(reason: impl Into<String>) -> Self {
         Self(Errno::CONNREFUSED, reason.into())
     }
@@ -54,8 +59,7 @@ impl State {
         transport: Transport,
         to: SocketAddr,
     ) -> Result<Route, No> {
-        let address = Address::of(to.ip())
-            .ok_or_else(|| No::unreachable("the address is in no network that it was granted"))?;
+        let address = Address::of(to.ip()).ok_or_else(No::nowhere)?;
         let port = to.port();
         match address {
             Address::Gateway => match (transport, port) {

@@ -205,6 +205,16 @@ impl Guest {
         Ok((stream, answered.await.expect("every ask is answered")?))
     }
 
+    /// The guest has refused streams by itself.
+    pub async fn refuses(&self, to: &str, times: u32) {
+        let refused = Event::Refused {
+            transport: Transport::Tcp,
+            to: to.parse().unwrap(),
+            times,
+        };
+        self.0.events.send(refused).await.unwrap();
+    }
+
     /// The guest is done with a stream.
     pub async fn close(&self, stream: StreamId, broken: Option<Errno>) {
         self.0

@@ -146,6 +146,11 @@ pub enum Message {
     Closed(Closed),
     /// What the instance has used so far, as was asked for; and, before [`Message::Ended`], in all.
     Usage(Usage),
+    /// Whether others may go before the instance from now on: it computes without a pause, and does
+    /// not starve.
+    GivesWay(bool),
+    /// The guest has refused by itself to connect.
+    Refused(Refused),
 }
 
 /// A wish of the guest to connect.
@@ -159,6 +164,17 @@ pub struct Open {
     pub to: SocketAddr,
     /// The guest's own port.
     pub from_port: u16,
+}
+
+/// Connections that the guest has refused by itself, to where nothing can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// How, the last of them.
+    pub transport: Transport,
+    /// Where to, the last of them. An IPv4 address is one, never mapped.
+    pub to: SocketAddr,
+    /// How many there were since the node was told last.
+    pub times: u32,
 }
 
 /// The end of a connection. Also the answer to [`Command::Incoming`] if the guest does not take it

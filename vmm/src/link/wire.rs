@@ -238,6 +238,7 @@ impl Message {
                 return Err(LinkError::Nonsense("its stream has a number of the node's"));
             }
             Self::Open(open) => open.to = unmapped(open.to),
+            Self::Refused(refused) => refused.to = unmapped(refused.to),
             Self::Closed(closed) if closed.errno >= ERRNO_END => {
                 return Err(LinkError::Nonsense("its errno is none"));
             }

@@ -34,7 +34,7 @@ use unicell_guest_abi::message::{
 use vm_memory::ByteValued;
 
 use crate::backend::{Data, Nonsense, Room, Watch};
-use crate::link::{Closed, Message, Open, Order, Transport};
+use crate::link::{Closed, Message, Open, Order, Refused, Transport};
 use crate::memory::Abi;
 use socket::Socket;
 use stream::{Due, Read, Stage, Stream, Told};
@@ -58,6 +58,8 @@ pub(crate) struct Streams {
     news: VecDeque<u32>,
     /// New streams for which there was no room.
     refused: VecDeque<u32>,
+    /// Connections that the guest has refused by itself, and of which the node does not know.
+    untold: u32,
     /// Frames for the node.
     frames: VecDeque<Message>,
     /// Bytes that the guest has sent and was sent, on streams that are gone.
@@ -78,6 +80,7 @@ impl Streams {
             turns: VecDeque::new(),
             news: VecDeque::new(),
             refused: VecDeque::new(),
+            untold: 0,
             frames: VecDeque::new(),
             gone: (0, 0),
             now: crate::clock::monotonic_ns(),
@@ -88,7 +91,8 @@ impl Streams {
 
     /// Whether a message is one of these streams' (the others are standard input's).
     pub(crate) fn is_mine(&self, message: &Header) -> bool {
-        message.kind == kind::OPEN || self.open.contains_key(&message.stream)
+        matches!(message.kind, kind::OPEN | kind::REFUSED)
+            || self.open.contains_key(&message.stream)
     }
 
     /// Takes a message of the guest.
@@ -96,6 +100,9 @@ impl Streams {
         let id = message.stream;
         if message.kind == kind::OPEN {
             return self.ask(message, data);
+        }
+        if message.kind == kind::REFUSED {
+            return self.refused_inside(message, data);
         }
         let Some(stream) = self.open.get_mut(&id) else {
             // It was closed before this one could know.
@@ -130,18 +137,7 @@ impl Streams {
         if id >= FIRST_INCOMING || self.open.contains_key(&id) {
             return Err(Nonsense("a new stream with a number that is not free"));
         }
-        let mut endpoint = Abi::<Endpoint>::zeroed();
-        let bytes = data.copy(0);
-        if bytes.len() != size_of::<Endpoint>() {
-            return Err(Nonsense("a new stream without an endpoint"));
-        }
-        endpoint.as_mut_slice().copy_from_slice(&bytes);
-        let endpoint = endpoint.0;
-        let transport = match endpoint.transport {
-            transport::TCP => Transport::Tcp,
-            transport::UDP => Transport::Udp,
-            _ => return Err(Nonsense("a new stream of unknown transport")),
-        };
+        let (transport, to, from_port) = wanted(data)?;
         if self.open.len() >= STREAMS_MAX || self.frames.len() >= FRAMES_MAX {
             if self.refused.len() >= REFUSED_MAX {
                 return Err(Nonsense("new streams without an end, and no answer taken"));
@@ -152,13 +148,27 @@ impl Streams {
         let mut stream = Stream::new(transport, Stage::Asked, self.open.len(), self.now);
         stream.allow(message.value);
         self.open.insert(id, stream);
-        let address = Ipv6Addr::from(endpoint.address).to_canonical();
         self.frames.push_back(Message::Open(Open {
             stream: id,
             transport,
-            to: SocketAddr::new(address, endpoint.port),
-            from_port: endpoint.own_port,
+            to,
+            from_port,
         }));
+        Ok(())
+    }
+
+    /// The guest has refused connections by itself. Of what the node cannot be told now it is told
+    /// the number, later.
+    fn refused_inside(&mut self, message: &Header, data: &Data<'_>) -> Result<(), Nonsense> {
+        let (transport, to, _) = wanted(data)?;
+        self.untold = self.untold.saturating_add(message.value);
+        if self.frames.len() < FRAMES_MAX {
+            self.frames.push_back(Message::Refused(Refused {
+                transport,
+                to,
+                times: std::mem::take(&mut self.untold),
+            }));
+        }
         Ok(())
     }
 
@@ -576,6 +586,25 @@ impl Streams {
             self.gone.1 += stream.received;
         }
     }
+}
+
+/// Where the guest wants to connect, or wanted: how, to whom, from which port.
+fn wanted(data: &Data<'_>) -> Result<(Transport, SocketAddr, u16), Nonsense> {
+    let mut endpoint = Abi::<Endpoint>::zeroed();
+    let bytes = data.copy(0);
+    if bytes.len() != size_of::<Endpoint>() {
+        return Err(Nonsense("a wish to connect without an endpoint"));
+    }
+    endpoint.as_mut_slice().copy_from_slice(&bytes);
+    let endpoint = endpoint.0;
+    let transport = match endpoint.transport {
+        transport::TCP => Transport::Tcp,
+        transport::UDP => Transport::Udp,
+        _ => return Err(Nonsense("a wish to connect by an unknown transport")),
+    };
+    let address = Ipv6Addr::from(endpoint.address).to_canonical();
+    let to = SocketAddr::new(address, endpoint.port);
+    Ok((transport, to, endpoint.own_port))
 }
 
 /// Takes a socket that the node has made, and has it watched.

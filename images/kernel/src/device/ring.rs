@@ -111,9 +111,8 @@ impl Ring {
         }
         let entry = USED_OFFSET + 4 + 8 * u64::from(self.seen % QUEUE_SIZE);
         self.seen = self.seen.wrapping_add(1);
-        if !self.wanted {
-            self.ask();
-        }
+        // Also where news is asked for: the device interrupts a guest that seems not to have seen it.
+        self.ask();
         // SAFETY: in the ring, which the device has finished writing there.
         let (id, len) = unsafe { self.at::<(u32, u32)>(entry).read_volatile() };
         Some(((id as u16 / 2).min(SLOTS - 1), len))

@@ -18,6 +18,7 @@ pub mod messages;
 mod netlink;
 pub mod outside;
 mod protocol;
+mod refused;
 mod rights;
 mod settings;
 mod socket;

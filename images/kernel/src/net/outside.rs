@@ -2,19 +2,19 @@
 //!
 //! Loopback never leaves the guest. Of the other addresses, those of the virtual networks
 //! (10.0.0.0/8 and fd00::/8) are reached by streams of the device, each of which the node permits
-//! or refuses; all others cannot be reached, which the node is told all the same. A guest without
+//! or refuses; all others cannot be reached, which the node is told all the same ([`super::refused`]). A guest without
 //! an address of its own reaches nothing.
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::inet::{tcp, udp};
-use crate::device::stream::{self, Arrival, Receiver};
+use super::refused::Refused;
+use crate::device::stream::{self, Arrival};
 use crate::errno::{Errno, Result};
 use crate::memory::PAGE_SIZE;
 use crate::memory::frames;
 use crate::sync::Mutex;
+use crate::time;
 
 /// Bytes of a stream that may be on their way to the guest or unread, at least and at most.
 const WINDOW_MIN: u64 = 16 << 10;
@@ -28,6 +28,8 @@ struct Own {
     v4: Option<Ipv4Addr>,
     v6: Option<Ipv6Addr>,
 }
+
+static REFUSED: Mutex<Refused> = Mutex::new(Refused::new());
 
 static OWN: Mutex<Own> = Mutex::new(Own { v4: None, v6: None });
 
@@ -76,16 +78,6 @@ fn is_virtual(address: IpAddr) -> bool {
     }
 }
 
-/// Nobody is told.
-struct Nobody;
-
-impl Receiver for Nobody {
-    fn credit(&self, _: u32) {}
-    fn data(&self, _: &mut Vec<u8>) {}
-    fn ended(&self) {}
-    fn reset(&self, _: Option<Errno>) {}
-}
-
 /// Whether there may be a way to an address.
 ///
 /// # Errors
@@ -99,8 +91,8 @@ pub fn check(tcp: bool, from_port: u16, to: SocketAddr) -> Result<()> {
         return Ok(());
     }
     // The node wants to know who tries what.
-    if let Ok(stream) = stream::connect(Arc::new(Nobody), tcp, from_port, to, 0) {
-        stream.reset(None);
+    if let Some(times) = REFUSED.lock().count(time::monotonic()) {
+        stream::refused(tcp, from_port, to, times);
     }
     Err(Errno::ENETUNREACH)
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use unicell_vmm::jail::cgroup::{Bounds, Group, Groups};
 use unicell_vmm::jail::{self, Layer, Plan, Process, Report, Waiting};
 
@@ -44,6 +44,15 @@ pub(super) struct Nursery {
 pub(super) struct Ward {
     pub(super) waiting: Waiting,
     pub(super) bed: Bed,
+}
+
+/// When a process is made.
+#[derive(Clone, Copy)]
+enum Made {
+    /// While nobody waits for it: others go first.
+    AheadOfNeed,
+    /// For somebody who waits.
+    Now,
 }
 
 /// What a process holds of its node's.
@@ -107,7 +116,7 @@ impl Nursery {
 
     /// Makes the first, to see that it can be done, and from then on one for each that is taken.
     pub(super) async fn open(self: &Arc<Self>) -> io::Result<()> {
-        let first = self.make().await?;
+        let first = self.make(Made::AheadOfNeed).await?;
         for (layer, why) in &first.waiting.report.lacks {
             let why = match (layer, &self.groups) {
                 (Layer::Cgroup, Err(why)) => why,
@@ -139,13 +148,13 @@ impl Nursery {
         self.wanted.notify_one();
         match ready {
             Some(ward) => Ok(ward),
-            None => self.make().await,
+            None => self.make(Made::Now).await,
         }
     }
 
-    async fn make(self: &Arc<Self>) -> io::Result<Ward> {
+    async fn make(self: &Arc<Self>, when: Made) -> io::Result<Ward> {
         let nursery = Arc::clone(self);
-        let made = tokio::task::spawn_blocking(move || nursery.make_waiting()).await;
+        let made = tokio::task::spawn_blocking(move || nursery.make_waiting(when)).await;
         let ward = made.map_err(io::Error::other)??;
         let held = self.jail.get_or_init(|| ward.waiting.report.clone());
         let lost = held
@@ -163,8 +172,9 @@ impl Nursery {
         Ok(ward)
     }
 
-    fn make_waiting(self: &Arc<Self>) -> io::Result<Ward> {
+    fn make_waiting(self: &Arc<Self>, when: Made) -> io::Result<Ward> {
         let bed = self.make_bed()?;
+        bed.give_way(matches!(when, Made::AheadOfNeed));
         let group = bed.group.as_ref();
         let plan = Plan {
             user: bed.user,
@@ -201,7 +211,7 @@ impl Nursery {
 async fn keep(nursery: std::sync::Weak<Nursery>) {
     while let Some(nursery) = nursery.upgrade() {
         while nursery.is_short() {
-            match nursery.make().await {
+            match nursery.make(Made::AheadOfNeed).await {
                 Ok(ward) => nursery.waiting.lock().push_back(ward),
                 Err(error) => {
                     // Whoever wants one is told why; then it is tried again.
@@ -236,6 +246,18 @@ impl Bed {
         self.group
             .as_ref()
             .map_or(Ok(()), |group| group.bound(bounds))
+    }
+}
+
+impl Bed {
+    /// Lets the host's other threads go before those of the process, or not any more. A host that does
+    /// not know of that shares its processors as ever.
+    pub(super) fn give_way(&self, gives_way: bool) {
+        if let Some(group) = &self.group
+            && let Err(error) = group.give_way(gives_way)
+        {
+            debug!(%error, "an instance's turns stay as they are");
+        }
     }
 }
 

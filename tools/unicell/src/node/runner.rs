@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ use crate::reproduce::processor;
 const EVENTS: usize = 64;
 /// How long a process may take to do what it is told, or to read what it is sent.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process that starts gives way to others.
+const STARTING: Duration = Duration::from_millis(100);
 
 /// Starts micro-VMs, each in a process of its own.
 pub(super) struct Vmm {
@@ -218,6 +221,13 @@ impl Vm {
         (!metering::agrees(claimed, measured, metering::MEMORY_SLACK)).then_some(lie)
     }
 
+    /// Lets others go before the instance, or not any more.
+    fn give_way(&self, gives_way: bool) {
+        if let Some(bed) = &*self.bed.lock() {
+            bed.give_way(gives_way);
+        }
+    }
+
     /// Waits until the process has closed its end, which it does when it ends; kills it when that
     /// takes too long.
     async fn hung_up(&self) {
@@ -264,19 +274,39 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     let mut ended = None;
     // Bytes through streams that are over, as it has told of each.
     let mut streamed = 0_u64;
+    let mut hurry = pin!(tokio::time::sleep(STARTING));
+    let mut is_starting = true;
     let outcome = loop {
-        let event = match vm.receive().await {
-            Ok(Message::Started) => Event::Started {
-                determinism: vm.account.as_ref().map_or(Determinism::D0, |it| it.level()),
-            },
+        let received = tokio::select! {
+            received = vm.receive() => received,
+            () = &mut hurry, if is_starting => {
+                is_starting = false;
+                vm.give_way(false);
+                continue;
+            }
+        };
+        let event = match received {
+            Ok(Message::Started) => {
+                // From now on it says itself when it does not give way any more.
+                is_starting = false;
+                Event::Started {
+                    determinism: vm.account.as_ref().map_or(Determinism::D0, |it| it.level()),
+                }
+            }
             Ok(Message::Open(open)) => Event::Open {
                 stream: StreamId(open.stream),
-                transport: match open.transport {
-                    link::Transport::Tcp => Transport::Tcp,
-                    link::Transport::Udp => Transport::Udp,
-                },
+                transport: transport(open.transport),
                 to: open.to,
             },
+            Ok(Message::Refused(refused)) => Event::Refused {
+                transport: transport(refused.transport),
+                to: refused.to,
+                times: refused.times.max(1),
+            },
+            Ok(Message::GivesWay(gives_way)) => {
+                vm.give_way(gives_way);
+                continue;
+            }
             Ok(Message::Accepted { stream }) => {
                 vm.brought(stream, Ok(()));
                 continue;
@@ -338,6 +368,8 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     };
     vm.questions.lock().clear();
     vm.brought.lock().clear();
+    // Taking a machine apart takes the host longer than making it, and nobody is in a hurry for it.
+    vm.give_way(true);
     vm.hung_up().await;
     // Before anybody is told: nothing of it is left on the host then.
     let bed = vm.bed.lock().take();
@@ -367,6 +399,13 @@ fn used(usage: link::Usage) -> api::Usage {
         bytes_out: usage.sent,
         exits: usage.exits,
         ..api::Usage::default()
+    }
+}
+
+fn transport(transport: link::Transport) -> Transport {
+    match transport {
+        link::Transport::Tcp => Transport::Tcp,
+        link::Transport::Udp => Transport::Udp,
     }
 }
 

@@ -194,6 +194,14 @@ pub fn connect(
     Ok(stream)
 }
 
+/// Tells the device of a connection that was refused here, the last of so many.
+pub fn refused(tcp: bool, own_port: u16, to: SocketAddr, times: u32) {
+    let payload = message::endpoint(tcp, to, own_port);
+    let header = [0, kind::REFUSED, ENDPOINT as u32, times];
+    // Without memory for a few words nobody hears of it.
+    let _ = with(|streams| streams.tx.send(header, &payload));
+}
+
 impl Arrival {
     /// Takes the connection; `receiver` is told what comes.
     ///
