@@ -285,7 +285,8 @@ pub trait Instance: Send + Sync + 'static {
     ) -> Result<StreamId, Errno>;
 
     /// Breaks a stream off: the guest's program finds ECONNRESET. One that is
-    /// over already is no error.
+    /// over already is no error. It is told when this is first polled, if it
+    /// can be told without waiting.
     async fn reset(&self, stream: StreamId);
 
     /// Changes its bounds, to no more than [`Launch::most`]. What may be written over the box stays

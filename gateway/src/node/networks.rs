@@ -209,12 +209,13 @@ impl Gateway {
                     .map(|(_, was)| was);
                 told.extend(changes(id, was.map_or(&[], Vec::as_slice), &now));
             }
-            let (_, broken) = self.0.streams.break_where(|ends| !still(ends));
+            let broken = self.0.streams.break_where(|ends| !still(ends));
             (changed, broken, told)
         };
         for (id, name, granted) in told {
             let live = self.0.state.lock().live.get(&id).cloned();
-            let streams = broken.iter().filter(|(other, _)| *other == id).count();
+            let ends = broken.ends.iter();
+            let streams = ends.filter(|(other, _)| *other == id).count();
             let what = if granted {
                 What::Granted { network: name }
             } else {
@@ -229,7 +230,7 @@ impl Gateway {
         }
         let gateway = self.clone();
         self.finish(async move {
-            gateway.reset(&broken).await;
+            gateway.break_off(broken).await;
             Ok(())
         })
         .await?;

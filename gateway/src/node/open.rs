@@ -4,9 +4,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use unicell_gateway_api::address::Address;
 use unicell_gateway_api::event::What;
 use unicell_gateway_api::id::InstanceId;
@@ -19,7 +22,7 @@ use super::authority::About;
 use super::route::{No, Route};
 use super::{Caller, Gateway, Live, Result, internal};
 use crate::net::Member;
-use crate::streams::{Closed, Dispute, End, Ends, Full, Reserved, Via};
+use crate::streams::{Broken, Closed, Dispute, End, Ends, Full, Reserved, Via};
 
 /// How long a refusal takes of which nobody is told any more, since there were too many.
 const REFUSAL: Duration = Duration::from_millis(4);
@@ -157,7 +160,7 @@ impl Gateway {
     ) {
         match self.0.streams.closed((live.id, stream), broken, carried) {
             Closed::Nothing => {}
-            Closed::Break(other) => self.reset(&[other]).await,
+            Closed::Break(other) => self.reset(other).await,
             Closed::Disputed(dispute) => self.disputed(dispute),
         }
     }
@@ -183,13 +186,24 @@ impl Gateway {
         }
     }
 
-    /// Breaks streams off, in the eyes of the instances that have them.
-    pub(super) async fn reset(&self, ends: &[End]) {
-        for (id, stream) in ends {
-            let live = self.0.state.lock().live.get(id).cloned();
-            if let Some(handle) = live.as_ref().and_then(|live| live.handle()) {
-                handle.reset(*stream).await;
-            }
+    /// Breaks streams off: each instance is told before it can see them end.
+    pub(super) async fn break_off(&self, broken: Broken) {
+        let ends = broken.ends.clone();
+        let mut told = pin!(join_all(ends.into_iter().map(|end| self.reset(end))));
+        // Who cannot be told at once does not read what the node says, and keeps nobody's
+        // streams open by that.
+        let at_once = told.as_mut().now_or_never().is_some();
+        drop(broken);
+        if !at_once {
+            told.await;
+        }
+    }
+
+    /// Breaks a stream off, in the eyes of an instance that has it.
+    async fn reset(&self, (id, stream): End) {
+        let live = self.0.state.lock().live.get(&id).cloned();
+        if let Some(handle) = live.as_ref().and_then(|live| live.handle()) {
+            handle.reset(stream).await;
         }
     }
 

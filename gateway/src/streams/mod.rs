@@ -1,10 +1,13 @@
 //! The open streams of instances. The node keeps a duplicate of one end of
 //! each, and no more than that: bytes go from process to process. The duplicate
 //! is to break the stream (`shutdown(2)`) when a grant is withdrawn or an
-//! instance ends. A stream is over when either end's process says so. Between
-//! two instances, the other end still counts until its process has said so too,
-//! and how many bytes went through: then both are compared. A process that never
-//! says so fills its own bound.
+//! instance ends; both ends' processes are told of the former first, so that the
+//! guests find a stream that broke and not one that ended.
+//!
+//! A stream is over when either end's process says so. Between two instances,
+//! the other end still counts until its process has said so too, and how many
+//! bytes went through: then both are compared. A process that never says so
+//! fills its own bound.
 
 mod dispute;
 #[cfg(test)]
@@ -378,29 +381,29 @@ impl Streams {
         other.map_or(Closed::Nothing, Closed::Break)
     }
 
-    /// Breaks the streams of which `broken` says so, and returns their ends, to
-    /// be reset, and how many they were.
-    pub(crate) fn break_where(&self, broken: impl Fn(&Ends) -> bool) -> (usize, Vec<End>) {
+    /// Breaks the streams of which `broken` says so.
+    pub(crate) fn break_where(&self, broken: impl Fn(&Ends) -> bool) -> Broken {
         let mut open = self.0.lock();
         let hit = open
             .streams
             .iter()
             .filter(|(_, stream)| stream.over.is_none() && broken(&stream.ends));
         let hit: Vec<_> = hit.map(|(number, _)| *number).collect();
-        let mut ends = Vec::new();
-        for number in &hit {
-            if let Some(stream) = open.remove(*number) {
-                ends.extend(stream.ends.from.into_iter().chain(stream.far));
-                stream.duplicate.iter().for_each(shut);
-            }
+        let mut all = Broken::default();
+        for stream in hit.into_iter().filter_map(|number| open.remove(number)) {
+            // That of which there is a duplicate first: when it is given up, the
+            // other notices nothing.
+            all.ends
+                .extend(stream.far.into_iter().chain(stream.ends.from));
+            all.duplicates.extend(stream.duplicate);
         }
-        (hit.len(), ends)
+        all
     }
 
     /// Ends all streams of an instance that is gone. What it has sent before is
     /// still delivered, as when a process ends.
     pub(crate) fn end_all(&self, id: InstanceId) {
-        self.break_where(|ends| ends.has(id));
+        drop(self.break_where(|ends| ends.has(id)));
         // Of what is over at the other end already, it will not speak any more.
         let mut open = self.0.lock();
         let streams = open.streams.iter();
@@ -409,6 +412,22 @@ impl Streams {
         for number in silent {
             open.remove(number);
         }
+    }
+}
+
+/// Streams that are broken. Dropped, nothing passes through them any more; whoever
+/// is to know that they were not ended but broken has to be told before.
+#[derive(Debug, Default)]
+#[must_use = "the streams end without a word"]
+pub(crate) struct Broken {
+    /// Their ends, in the order in which they are to be told.
+    pub(crate) ends: Vec<End>,
+    duplicates: Vec<OwnedFd>,
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        self.duplicates.iter().for_each(shut);
     }
 }
 

@@ -178,8 +178,13 @@ fn what_is_withdrawn_breaks_and_nothing_else() {
     let (c, mut d) = pair(Transport::Tcp).map(|(a, b)| (a, blocking(b))).unwrap();
     made(&streams, ends(1, 1, 2), Some(end(2, 2)), &a);
     made(&streams, ends(3, 3, 4), None, &c);
-    let (number, reset) = streams.break_where(|ends| ends.has(id(2)));
-    assert_eq!((number, reset), (1, vec![end(1, 1), end(2, 2)]));
+    let broken = streams.break_where(|ends| ends.has(id(2)));
+    assert_eq!(broken.ends, [end(2, 2), end(1, 1)]);
+    // Who is told now knows that it has not just ended.
+    let mut waiting = [rustix::event::PollFd::new(&b, rustix::event::PollFlags::IN)];
+    let now = rustix::event::Timespec::default();
+    assert_eq!(rustix::event::poll(&mut waiting, Some(&now)), Ok(0));
+    drop(broken);
     assert_eq!(b.read(&mut [0]).unwrap(), 0);
     assert!(b.write(b"x").is_err());
     assert_eq!(streams.len(), 1);

@@ -10,9 +10,9 @@ const DESCRIPTORS: u64 = 64;
 /// Threads: the two of an instance, and what KVM starts in its name (since Linux 6.13, a worker that
 /// recovers huge pages).
 const THREADS: u64 = 8;
-/// Address space beside the guest's RAM and box: code, stacks, what streams keep, and what allocators
-/// reserve.
-const SLACK: u64 = 256 << 20;
+/// Address space beside the guest's RAM and box: what streams keep, of all of them 282 MiB at most;
+/// code, stacks, and what allocators reserve.
+const SLACK: u64 = 384 << 20;
 
 /// Sets them all, except that on memory, which is not known yet.
 pub(super) fn set(file_size: Option<u64>) -> Result<(), Obstacle> {

@@ -460,8 +460,11 @@ impl Instance for Vm {
 
     async fn reset(&self, stream: StreamId) {
         let StreamId(stream) = stream;
-        // Of what is gone, nothing has to be broken off.
-        let _ = self.send(&Command::Reset { stream }).await;
+        let reset = Command::Reset { stream };
+        // At once, if that can be. Of what is gone, nothing has to be broken off.
+        if matches!(self.node.send(&reset), Err(LinkError::Full)) {
+            let _ = self.send(&reset).await;
+        }
     }
 
     async fn limits(&self, to: api::Limits) -> Result<(), Gone> {
