@@ -199,23 +199,28 @@ static void pump(char **args) {
     printf("pumped %llu\n", (unsigned long long)got);
 }
 
-/* HOST PORT BYTES: sends so many, as fast as it goes. */
+/* HOST PORT BYTES PART: sends so many, as fast as it goes, so many at once. */
 static void flood(char **args) {
     int fd = dial(SOCK_STREAM, args[0], args[1]);
-    for (long long left = atoll(args[2]); left > 0; left -= sizeof buffer)
-        whole(fd, buffer, sizeof buffer);
+    size_t size = atoi(args[3]);
+    char *part = calloc(1, size);
+    for (long long left = atoll(args[2]); left > 0; left -= size)
+        whole(fd, part, size);
     close(fd);
 }
 
-/* HOST PORT: takes one connection, throws away what comes until the end. */
+/* HOST PORT PART: takes one connection, throws away what comes until the end, so many bytes at once
+   at most. */
 static void drain(char **args) {
     int listener = serve(args[0], args[1]);
     int fd = accept(listener, NULL, NULL);
     if (fd < 0)
         fail("accept");
+    size_t size = atoi(args[2]);
+    char *part = calloc(1, size);
     long long total = 0;
     ssize_t len;
-    while ((len = read(fd, buffer, sizeof buffer)) > 0)
+    while ((len = read(fd, part, size)) > 0)
         total += len;
     printf("drained %lld\n", total);
 }
@@ -416,7 +421,7 @@ static const struct {
     {"refused", refused, 2},     {"broken", broken, 2},
     {"fill", fill, 2},           {"datagrams", datagrams, 2},
     {"unwanted", unwanted, 2},   {"echo-datagrams", echo_datagrams, 1},
-    {"flood", flood, 3},         {"drain", drain, 2},
+    {"flood", flood, 4},         {"drain", drain, 3},
     {"resolve", resolve, 1},     {"interfaces", interfaces, 0},
 };
 

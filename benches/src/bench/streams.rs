@@ -18,22 +18,24 @@ use crate::sample::{Failure, Sample};
 
 /// Bytes that go through.
 const BYTES: usize = 512 << 20;
-/// Bytes that are written and read at once, as the programs in the guests do it.
-const PART: usize = 128 << 10;
+/// Bytes that are written and read at once, by the threads of the host and by the programs in the
+/// guests: the fewer, the more of the time is system calls.
+const PARTS: [(usize, &str); 2] = [(128 << 10, "128 KiB"), (1 << 20, "1 MiB")];
 const PROGRAM: &str = "/static/streams";
 
 pub(crate) fn groups() -> Vec<Group> {
+    PARTS.into_iter().map(group).collect()
+}
+
+fn group((part, name): (usize, &'static str)) -> Group {
     let contenders = vec![
-        Contender::new("Unix socket pair", |_| between_threads()).base(),
-        Contender::new("unicell, guest to guest", |_| guest_to_guest()),
-        Contender::new("unicell, host to guest", |_| host_to_guest()),
-        Contender::new("unicell, guest to host", |_| guest_to_host()),
+        Contender::new("Unix socket pair", move |_| between_threads(part)).base(),
+        Contender::new("unicell, guest to guest", move |_| guest_to_guest(part)),
+        Contender::new("unicell, host to guest", move |_| host_to_guest(part)),
+        Contender::new("unicell, guest to host", move |_| guest_to_host(part)),
     ];
-    vec![Group::new(
-        "512 MiB through a connection",
-        Unit::Nanoseconds,
-        contenders,
-    )]
+    let title = format!("512 MiB through a connection, in pieces of {name}");
+    Group::new(title, Unit::Nanoseconds, contenders)
 }
 
 fn broken(what: impl std::fmt::Display) -> Failure {
@@ -45,9 +47,9 @@ fn programs() -> Tree {
     tree("programs")
 }
 
-fn fill(fd: OwnedFd) {
-    let (mut stream, part) = (UnixStream::from(fd), vec![0; PART]);
-    for _ in 0..BYTES / PART {
+fn fill(fd: OwnedFd, part: usize) {
+    let (mut stream, part) = (UnixStream::from(fd), vec![0; part]);
+    for _ in 0..BYTES / part.len() {
         // Whoever reads finds out.
         if stream.write_all(&part).is_err() {
             return;
@@ -56,8 +58,8 @@ fn fill(fd: OwnedFd) {
 }
 
 /// Reads to the end. Returns how many bytes there were.
-fn drain(fd: OwnedFd) -> Result<usize, Failure> {
-    let (mut stream, mut part) = (UnixStream::from(fd), vec![0; PART]);
+fn drain(fd: OwnedFd, part: usize) -> Result<usize, Failure> {
+    let (mut stream, mut part) = (UnixStream::from(fd), vec![0; part]);
     let mut total = 0;
     loop {
         match stream.read(&mut part).map_err(broken)? {
@@ -74,18 +76,20 @@ fn whole(total: usize, began: Instant) -> Sample {
     Ok(began.elapsed().as_nanos() as f64)
 }
 
-fn between_threads() -> Sample {
+fn between_threads(part: usize) -> Sample {
     let (one, other) = pair(Transport::Tcp);
     let began = Instant::now();
-    let writer = thread::spawn(move || fill(one));
-    let total = drain(other)?;
+    let writer = thread::spawn(move || fill(one, part));
+    let total = drain(other, part)?;
     writer.join().map_err(|_| broken("the writer panicked"))?;
     whole(total, began)
 }
 
 /// An instance that takes a connection and throws away what comes, and that connection.
-fn taker() -> (Instance, OwnedFd) {
-    let mut taker = start_with_addresses(&programs(), &[PROGRAM, "drain", "0.0.0.0", "7"]);
+fn taker(part: usize) -> (Instance, OwnedFd) {
+    let part = part.to_string();
+    let arguments = [PROGRAM, "drain", "0.0.0.0", "7", &part];
+    let mut taker = start_with_addresses(&programs(), &arguments);
     taker.line();
     let (ours, _) = taker.offer(Transport::Tcp, "10.0.0.3:9", 7);
     taker.message();
@@ -110,35 +114,36 @@ fn taken(taker: Instance, began: Instant) -> Sample {
 }
 
 /// An instance that waits for its connection in order to send.
-fn giver() -> (Instance, u32) {
-    let bytes = BYTES.to_string();
-    let mut giver = start_with_addresses(&programs(), &[PROGRAM, "flood", "10.1.0.1", "7", &bytes]);
+fn giver(part: usize) -> (Instance, u32) {
+    let (bytes, part) = (BYTES.to_string(), part.to_string());
+    let arguments = [PROGRAM, "flood", "10.1.0.1", "7", &bytes, &part];
+    let mut giver = start_with_addresses(&programs(), &arguments);
     let stream = giver.wish().stream;
     (giver, stream)
 }
 
-fn host_to_guest() -> Sample {
-    let (taker, ours) = taker();
+fn host_to_guest(part: usize) -> Sample {
+    let (taker, ours) = taker(part);
     let began = Instant::now();
-    fill(ours);
+    fill(ours, part);
     taken(taker, began)
 }
 
-fn guest_to_host() -> Sample {
-    let (giver, stream) = giver();
+fn guest_to_host(part: usize) -> Sample {
+    let (giver, stream) = giver(part);
     let (ours, theirs) = pair(Transport::Tcp);
     let began = Instant::now();
     let socket = theirs.as_fd();
     giver.say(&Command::Opened { stream, socket });
     drop(theirs);
-    let total = drain(ours)?;
+    let total = drain(ours, part)?;
     giver.succeeds();
     whole(total, began)
 }
 
-fn guest_to_guest() -> Sample {
-    let (taker, ours) = taker();
-    let (mut giver, stream) = giver();
+fn guest_to_guest(part: usize) -> Sample {
+    let (taker, ours) = taker(part);
+    let (mut giver, stream) = giver(part);
     // Bytes go one way: the buffer is that of who sends.
     enlarge(&ours)?;
     let began = Instant::now();
