@@ -2,8 +2,8 @@
 //!
 //! Loopback never leaves the guest. Of the other addresses, those of the virtual networks
 //! (10.0.0.0/8 and fd00::/8) are reached by streams of the device, each of which the node permits
-//! or refuses; all others cannot be reached, which the node is told all the same ([`super::refused`]). A guest without
-//! an address of its own reaches nothing.
+//! or refuses; all others cannot be reached, which the node is told all the same
+//! ([`super::refused`]). A guest without an address of its own reaches nothing.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
