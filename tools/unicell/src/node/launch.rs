@@ -22,7 +22,7 @@ const THREADS: u64 = 8;
 /// Memory of a process beside its guest's: a part of that for tables, and as much for itself, its
 /// streams, and pages of the box that nobody has read before. Those go again under pressure.
 const TABLES_EACH: u64 = 8;
-const OWN_MEMORY: u64 = 64 << 20;
+const OWN_MEMORY: u64 = 128 << 20;
 /// The period of the host's own bound on processor time, in microseconds, and the least that it
 /// takes for a quota.
 const HOST_PERIOD_US: u64 = 100_000;
