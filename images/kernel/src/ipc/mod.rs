@@ -7,7 +7,7 @@ mod table;
 
 use alloc::vec::Vec;
 
-pub use table::Object;
+pub use table::{Object, Table};
 
 use linux_raw_sys::general as linux;
 

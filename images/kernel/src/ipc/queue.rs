@@ -99,6 +99,35 @@ impl Object for Queue {
     fn permissions(&self) -> Permissions {
         self.state.lock().permissions
     }
+
+    /// Removes it and all messages. Who waits is told.
+    fn remove(&self) {
+        {
+            let mut state = self.state.lock();
+            state.removed = true;
+            state.messages.clear();
+            for pending in state.pending.drain(..) {
+                *pending.answer.lock() = Some(Err(Errno::EIDRM));
+            }
+        }
+        self.answered.wake_all();
+        self.room.wake_all();
+        QUEUES.remove(self.id);
+    }
+
+    /// `struct msqid64_ds`.
+    fn to_bytes(&self) -> Vec<u8> {
+        let state = self.state.lock();
+        let mut bytes = state.permissions.to_bytes(self.id);
+        let count = state.messages.len() as u64;
+        let numbers = [state.bytes, count, state.most];
+        let words = state.times.iter().chain(&numbers);
+        bytes.extend(words.flat_map(|word| word.to_ne_bytes()));
+        bytes.extend(state.last_sender.to_ne_bytes());
+        bytes.extend(state.last_receiver.to_ne_bytes());
+        bytes.extend([0; 16]);
+        bytes
+    }
 }
 
 /// The queue of a key, made if need be: msgget(2).
@@ -246,21 +275,6 @@ impl Queue {
         })
     }
 
-    /// Removes it and all messages. Who waits is told.
-    pub fn remove(&self) {
-        {
-            let mut state = self.state.lock();
-            state.removed = true;
-            state.messages.clear();
-            for pending in state.pending.drain(..) {
-                *pending.answer.lock() = Some(Err(Errno::EIDRM));
-            }
-        }
-        self.answered.wake_all();
-        self.room.wake_all();
-        QUEUES.remove(self.id);
-    }
-
     /// Gives it another owner, other permissions, and room for so many bytes.
     pub fn change(&self, uid: u32, gid: u32, mode: u32, most: u64) {
         let mut state = self.state.lock();
@@ -268,21 +282,6 @@ impl Queue {
         state.most = most;
         state.times[CHANGED] = now();
         self.room.wake_all();
-    }
-
-    /// `struct msqid64_ds`.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let state = self.state.lock();
-        let mut bytes = state.permissions.to_bytes(self.id);
-        let count = state.messages.len() as u64;
-        let numbers = [state.bytes, count, state.most];
-        let words = state.times.iter().chain(&numbers);
-        bytes.extend(words.flat_map(|word| word.to_ne_bytes()));
-        bytes.extend(state.last_sender.to_ne_bytes());
-        bytes.extend(state.last_receiver.to_ne_bytes());
-        bytes.extend([0; 16]);
-        bytes
     }
 }
 

@@ -95,6 +95,28 @@ impl Object for Set {
     fn permissions(&self) -> Permissions {
         self.state.lock().permissions
     }
+
+    /// Removes it. Who waits is told.
+    fn remove(&self) {
+        {
+            let mut state = self.state.lock();
+            state.removed = true;
+            for pending in state.pending.drain(..) {
+                *pending.answer.lock() = Some(Err(Errno::EIDRM));
+            }
+        }
+        self.answered.wake_all();
+        SETS.remove(self.id);
+    }
+
+    /// `struct semid64_ds`.
+    fn to_bytes(&self) -> Vec<u8> {
+        let state = self.state.lock();
+        let mut bytes = state.permissions.to_bytes(self.id);
+        let words = [state.operated, 0, state.changed, 0, self.count as u64, 0, 0];
+        bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        bytes
+    }
 }
 
 /// The set of a key, made if need be: semget(2).
@@ -231,19 +253,6 @@ impl Set {
         self.answered.wake_all();
     }
 
-    /// Removes it. Who waits is told.
-    pub fn remove(&self) {
-        {
-            let mut state = self.state.lock();
-            state.removed = true;
-            for pending in state.pending.drain(..) {
-                *pending.answer.lock() = Some(Err(Errno::EIDRM));
-            }
-        }
-        self.answered.wake_all();
-        SETS.remove(self.id);
-    }
-
     /// Its semaphores.
     #[must_use]
     pub fn semaphores(&self) -> Vec<Semaphore> {
@@ -284,16 +293,6 @@ impl Set {
         let mut state = self.state.lock();
         state.permissions.change(uid, gid, mode);
         state.changed = now();
-    }
-
-    /// `struct semid64_ds`.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let state = self.state.lock();
-        let mut bytes = state.permissions.to_bytes(self.id);
-        let words = [state.operated, 0, state.changed, 0, self.count as u64, 0, 0];
-        bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
-        bytes
     }
 }
 

@@ -58,6 +58,33 @@ impl Object for Segment {
     fn permissions(&self) -> Permissions {
         self.state.lock().permissions
     }
+
+    /// Removes it, as soon as nobody has it attached.
+    fn remove(&self) {
+        let goes = {
+            let mut state = self.state.lock();
+            state.permissions.mode |= DOOMED;
+            state.permissions.key = PRIVATE;
+            state.attachments.is_empty()
+        };
+        if goes {
+            SEGMENTS.remove(self.id);
+        }
+    }
+
+    /// `struct shmid64_ds`.
+    fn to_bytes(&self) -> Vec<u8> {
+        let state = self.state.lock();
+        let attached: usize = state.attachments.iter().map(Weak::strong_count).sum();
+        let mut bytes = state.permissions.to_bytes(self.id);
+        bytes.extend(self.size.to_ne_bytes());
+        bytes.extend(state.times.iter().flat_map(|time| time.to_ne_bytes()));
+        bytes.extend(self.made_by.to_ne_bytes());
+        bytes.extend(state.last_user.to_ne_bytes());
+        bytes.extend((attached as u64).to_ne_bytes());
+        bytes.extend([0; 16]);
+        bytes
+    }
 }
 
 /// A segment, mapped by one `shmat`.
@@ -195,19 +222,6 @@ impl Segment {
         state.last_user = task::process().id();
     }
 
-    /// Removes it, as soon as nobody has it attached.
-    pub fn remove(&self) {
-        let goes = {
-            let mut state = self.state.lock();
-            state.permissions.mode |= DOOMED;
-            state.permissions.key = PRIVATE;
-            state.attachments.is_empty()
-        };
-        if goes {
-            SEGMENTS.remove(self.id);
-        }
-    }
-
     /// Gives it another owner and other permissions.
     pub fn change(&self, uid: u32, gid: u32, mode: u32) {
         let mut state = self.state.lock();
@@ -223,20 +237,5 @@ impl Segment {
         } else {
             *mode & !LOCKED
         };
-    }
-
-    /// `struct shmid64_ds`.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let state = self.state.lock();
-        let attached: usize = state.attachments.iter().map(Weak::strong_count).sum();
-        let mut bytes = state.permissions.to_bytes(self.id);
-        bytes.extend(self.size.to_ne_bytes());
-        bytes.extend(state.times.iter().flat_map(|time| time.to_ne_bytes()));
-        bytes.extend(self.made_by.to_ne_bytes());
-        bytes.extend(state.last_user.to_ne_bytes());
-        bytes.extend((attached as u64).to_ne_bytes());
-        bytes.extend([0; 16]);
-        bytes
     }
 }

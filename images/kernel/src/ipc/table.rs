@@ -24,6 +24,12 @@ pub trait Object {
 
     /// Whose it is and who may use it.
     fn permissions(&self) -> Permissions;
+
+    /// Removes it.
+    fn remove(&self);
+
+    /// What its kind has for `struct shmid64_ds`.
+    fn to_bytes(&self) -> Vec<u8>;
 }
 
 /// All of one kind.

@@ -3,10 +3,12 @@
 use linux_raw_sys::general as linux;
 
 use super::super::{Address, Answer};
-use super::{IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, tell};
+use super::{
+    IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, owned, read_owner, remove, status,
+    status_at, tell,
+};
 use crate::errno::Errno;
 use crate::ipc::queue::{self, MESSAGE_MAX, Message, QUEUE_SIZE, QUEUES, QUEUES_MAX, Wanted, Wish};
-use crate::ipc::{Object, READ};
 use crate::memory::user;
 use crate::task;
 
@@ -20,6 +22,8 @@ const MSG_INFO: u32 = 12;
 const MSG_STAT_ANY: u32 = 13;
 /// Bytes of a message's type, before what it says.
 const KIND_SIZE: u64 = 8;
+/// Where `struct msqid64_ds` has how many bytes there is room for.
+const ROOM: u64 = 88;
 
 /// msgget(2).
 pub fn msgget(key: i32, flags: u32) -> Answer {
@@ -71,32 +75,13 @@ pub fn msgctl(id: i32, command: u32, argument: Address) -> Answer {
     }
     match command {
         IPC_INFO | MSG_INFO => info(command, argument),
-        IPC_STAT => {
-            let queue = QUEUES.by_id(id)?;
-            queue.permissions().check(READ)?;
-            user::copy_out(argument.0, &queue.to_bytes())?;
-            Ok(0)
-        }
-        MSG_STAT | MSG_STAT_ANY => {
-            let queue = QUEUES.by_place(id)?;
-            if command == MSG_STAT {
-                queue.permissions().check(READ)?;
-            }
-            user::copy_out(argument.0, &queue.to_bytes())?;
-            Ok(queue.id() as u64)
-        }
-        IPC_RMID => {
-            let queue = QUEUES.by_id(id)?;
-            queue.permissions().check_owner()?;
-            queue.remove();
-            Ok(0)
-        }
+        IPC_STAT => status(&QUEUES, id, argument),
+        MSG_STAT | MSG_STAT_ANY => status_at(&QUEUES, id, command == MSG_STAT_ANY, argument),
+        IPC_RMID => remove(&QUEUES, id),
         IPC_SET => {
-            // `struct msqid64_ds`: key, user, group, who made it, mode; the room last but some.
-            let [_, uid, gid, _, _, mode]: [u32; 6] = user::read(argument.0)?;
-            let most: u64 = user::read(argument.0.wrapping_add(88))?;
-            let queue = QUEUES.by_id(id)?;
-            queue.permissions().check_owner()?;
+            let [uid, gid, mode] = read_owner(argument)?;
+            let most: u64 = user::read(argument.0.wrapping_add(ROOM))?;
+            let queue = owned(&QUEUES, id)?;
             let who = task::process().credentials();
             if most > QUEUE_SIZE && !who.can(linux::CAP_SYS_RESOURCE) {
                 return Err(Errno::EPERM);

@@ -2,7 +2,9 @@
 
 use super::super::time::deadline_after;
 use super::super::{Address, Answer};
-use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, tell};
+use super::{
+    IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, owned, read_owner, remove, status, status_at, tell,
+};
 use crate::errno::Errno;
 use crate::ipc::semaphore::{
     self, ALL_MAX, OPERATIONS_MAX, Operation, SET_MAX, SETS, SETS_MAX, Set, VALUE_MAX,
@@ -60,32 +62,12 @@ pub fn semctl(id: i32, number: i32, command: u32, argument: Address) -> Answer {
     }
     match command {
         IPC_INFO | SEM_INFO => info(command, argument),
-        IPC_STAT => {
-            let set = SETS.by_id(id)?;
-            set.permissions().check(READ)?;
-            user::copy_out(argument.0, &set.to_bytes())?;
-            Ok(0)
-        }
-        SEM_STAT | SEM_STAT_ANY => {
-            let set = SETS.by_place(id)?;
-            if command == SEM_STAT {
-                set.permissions().check(READ)?;
-            }
-            user::copy_out(argument.0, &set.to_bytes())?;
-            Ok(set.id() as u64)
-        }
-        IPC_RMID => {
-            let set = SETS.by_id(id)?;
-            set.permissions().check_owner()?;
-            set.remove();
-            Ok(0)
-        }
+        IPC_STAT => status(&SETS, id, argument),
+        SEM_STAT | SEM_STAT_ANY => status_at(&SETS, id, command == SEM_STAT_ANY, argument),
+        IPC_RMID => remove(&SETS, id),
         IPC_SET => {
-            // `struct ipc64_perm`: key, user, group, who made it, mode.
-            let [_, uid, gid, _, _, mode]: [u32; 6] = user::read(argument.0)?;
-            let set = SETS.by_id(id)?;
-            set.permissions().check_owner()?;
-            set.change(uid, gid, mode);
+            let [uid, gid, mode] = read_owner(argument)?;
+            owned(&SETS, id)?.change(uid, gid, mode);
             Ok(0)
         }
         GETALL | GETVAL | GETPID | GETNCNT | GETZCNT => look(id, number, command, argument),

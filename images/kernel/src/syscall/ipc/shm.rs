@@ -2,11 +2,13 @@
 
 use super::super::memory::require_room;
 use super::super::{Address, Answer};
-use super::{IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, tell};
+use super::{
+    IPC_INFO, IPC_RMID, IPC_SET, IPC_STAT, owned, read_owner, remove, status, status_at, tell,
+};
 use crate::errno::Errno;
 use crate::ipc::shm::{self, SEGMENTS};
 use crate::ipc::{Object, READ, WRITE};
-use crate::memory::{PAGE_SIZE, page_floor, user};
+use crate::memory::{PAGE_SIZE, page_floor};
 use crate::mm::{Backing, Place, Protection, Traits};
 use crate::task;
 
@@ -117,39 +119,16 @@ pub fn shmctl(id: i32, command: u32, into: Address) -> Answer {
     match command {
         IPC_INFO => limits(into),
         SHM_INFO => usage(into),
-        IPC_STAT | SHM_STAT | SHM_STAT_ANY => {
-            let segment = match command {
-                IPC_STAT => SEGMENTS.by_id(id)?,
-                _ => SEGMENTS.by_place(id)?,
-            };
-            if command != SHM_STAT_ANY {
-                segment.permissions().check(READ)?;
-            }
-            user::copy_out(into.0, &segment.to_bytes())?;
-            Ok(if command == IPC_STAT {
-                0
-            } else {
-                segment.id as u64
-            })
-        }
-        IPC_RMID => {
-            let segment = SEGMENTS.by_id(id)?;
-            segment.permissions().check_owner()?;
-            segment.remove();
-            Ok(0)
-        }
+        IPC_STAT => status(&SEGMENTS, id, into),
+        SHM_STAT | SHM_STAT_ANY => status_at(&SEGMENTS, id, command == SHM_STAT_ANY, into),
+        IPC_RMID => remove(&SEGMENTS, id),
         IPC_SET => {
-            // `struct ipc64_perm`: key, user, group, who made it, mode.
-            let [_, uid, gid, _, _, mode]: [u32; 6] = user::read(into.0)?;
-            let segment = SEGMENTS.by_id(id)?;
-            segment.permissions().check_owner()?;
-            segment.change(uid, gid, mode);
+            let [uid, gid, mode] = read_owner(into)?;
+            owned(&SEGMENTS, id)?.change(uid, gid, mode);
             Ok(0)
         }
         SHM_LOCK | SHM_UNLOCK => {
-            let segment = SEGMENTS.by_id(id)?;
-            segment.permissions().check_owner()?;
-            segment.lock(command == SHM_LOCK);
+            owned(&SEGMENTS, id)?.lock(command == SHM_LOCK);
             Ok(0)
         }
         _ => Err(Errno::EINVAL),
