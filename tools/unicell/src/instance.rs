@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::WaitIdStatus;
 use unicell_gateway_api::instance as api;
 use unicell_guest_abi::exit::ExitKind;
 use unicell_guest_abi::layout;
@@ -191,17 +192,19 @@ pub(crate) fn run(process: Spawned, start: Start<'_>) -> Result<Outcome> {
 }
 
 fn explain_loss(error: &LinkError, process: &Process) -> Failure {
-    let how = process.wait().ok().and_then(|status| {
-        let signal = status.terminating_signal();
-        let exit = status.exit_status().filter(|status| *status != 0);
-        signal
-            .map(|signal| format!("by signal {signal}"))
-            .or(exit.map(|status| format!("with status {status}")))
-    });
-    match how {
+    match process.wait().ok().and_then(|status| disorder(&status)) {
         Some(how) => Failure::internal(format!("the instance's process ended early, {how}")),
         None => Failure::internal(error),
     }
+}
+
+/// How a process ended, unless that was in order.
+pub(crate) fn disorder(status: &WaitIdStatus) -> Option<String> {
+    let signal = status.terminating_signal();
+    let exit = status.exit_status().filter(|status| *status != 0);
+    signal
+        .map(|signal| format!("by signal {signal}"))
+        .or(exit.map(|status| format!("with status {status}")))
 }
 
 /// What an end that is not the program's own means to users.

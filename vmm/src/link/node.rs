@@ -99,8 +99,7 @@ impl NodeEnd {
                 &mut control,
                 RecvFlags::CMSG_CLOEXEC,
             ) {
-                Err(Errno::INTR) => {}
-                Err(Errno::CONNRESET) => return Err(LinkError::Closed),
+                Err(errno) if is_passing(errno) => {}
                 received => break received?,
             }
         };
@@ -235,9 +234,8 @@ impl NodeEnd {
         let flags = flags | RecvFlags::TRUNC;
         let (_, len) = loop {
             match recv(&self.socket, &mut frame[..], flags) {
-                Err(Errno::INTR) => {}
+                Err(errno) if is_passing(errno) => {}
                 Err(Errno::AGAIN) => return Ok(None),
-                Err(Errno::CONNRESET) => return Err(LinkError::Closed),
                 result => break result?,
             }
         };
@@ -247,6 +245,12 @@ impl NodeEnd {
             None => Err(LinkError::Nonsense("it is too long")),
         }
     }
+}
+
+/// Whether to read on after this. ECONNRESET is said once, before what the other end has sent: it
+/// has closed, and left unread what we had sent. Its last words are still there, and then the end.
+fn is_passing(errno: Errno) -> bool {
+    matches!(errno, Errno::INTR | Errno::CONNRESET)
 }
 
 impl AsFd for NodeEnd {

@@ -125,6 +125,24 @@ fn messages_arrive_as_they_were_sent_but_printable() {
 }
 
 #[test]
+fn last_words_arrive_though_commands_were_left_unread() {
+    let (node, instance) = pair();
+    node.send(&Command::Usage).unwrap();
+    instance.send(&ended("done")).unwrap();
+    drop(instance);
+    assert!(matches!(node.receive(), Ok(Message::Ended(_))));
+    assert!(matches!(node.receive(), Err(LinkError::Closed)));
+
+    let (node, instance) = pair();
+    node.start(&start(vec![5])).unwrap();
+    let unfit = Message::Unfit("no namespace".to_owned());
+    instance.send(&unfit).unwrap();
+    drop(instance);
+    let told = node.ready().map(|_| ()).unwrap_err();
+    assert_eq!(told.to_string(), "no namespace");
+}
+
+#[test]
 fn a_stop_and_a_closed_link_are_noticed() {
     let (node, instance) = pair();
     assert!(matches!(instance.order(), Ok(None)));

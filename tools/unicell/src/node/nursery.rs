@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use unicell_vmm::jail::cgroup::{Bounds, Group, Groups};
 use unicell_vmm::jail::{self, Layer, Plan, Process, Report, Waiting};
 
-use crate::instance::Executable;
+use crate::instance::{Executable, disorder};
 
 /// What the operator sets about jails.
 #[derive(Clone, Debug)]
@@ -274,8 +274,9 @@ impl Drop for Bed {
 }
 
 /// Waits until a process is gone that was killed or ends by itself, and takes its bed away: that
-/// waits too, so both are done where waiting holds nobody up.
-pub(super) async fn gone(process: Arc<Process>, bed: Option<Bed>) {
+/// waits too, so both are done where waiting holds nobody up. Says how it ended, unless that was in
+/// order.
+pub(super) async fn gone(process: Arc<Process>, bed: Option<Bed>) -> Option<String> {
     let pid = process.pid();
     let waited = tokio::task::spawn_blocking(move || {
         let waited = process.wait();
@@ -283,8 +284,12 @@ pub(super) async fn gone(process: Arc<Process>, bed: Option<Bed>) {
         waited
     })
     .await;
-    if let Ok(Err(error)) = waited {
-        warn!(pid, %error, "an instance's process cannot be reaped");
+    match waited.ok()? {
+        Ok(status) => disorder(&status),
+        Err(error) => {
+            warn!(pid, %error, "an instance's process cannot be reaped");
+            None
+        }
     }
 }
 

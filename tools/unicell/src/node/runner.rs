@@ -276,7 +276,7 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     let mut streamed = 0_u64;
     let mut hurry = pin!(tokio::time::sleep(STARTING));
     let mut is_starting = true;
-    let outcome = loop {
+    let end = loop {
         let received = tokio::select! {
             received = vm.receive() => received,
             () = &mut hurry, if is_starting => {
@@ -350,15 +350,18 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
             Ok(Message::Ended(outcome)) => {
                 let end = end_of(&outcome);
                 ended = Some(outcome);
-                break end;
+                break Ok(end);
             }
             Ok(Message::Ready(_) | Message::Unfit(_)) => {
                 vm.process.kill();
-                break lost("it speaks of its jail after its start");
+                break Err("it speaks of its jail after its start".to_owned());
             }
             Err(error) => {
-                vm.process.kill();
-                break lost(&error.to_string());
+                // What has closed its end is ending by itself: how is asked below.
+                if !matches!(error, LinkError::Closed) {
+                    vm.process.kill();
+                }
+                break Err(error.to_string());
             }
         };
         if events.send(event).await.is_err() {
@@ -373,20 +376,21 @@ async fn attend(vm: Arc<Vm>, events: mpsc::Sender<Event>) {
     vm.hung_up().await;
     // Before anybody is told: nothing of it is left on the host then.
     let bed = vm.bed.lock().take();
-    nursery::gone(Arc::clone(&vm.process), bed).await;
+    let how = nursery::gone(Arc::clone(&vm.process), bed).await;
     if let Some(account) = &vm.account {
         account.close(ended.as_deref()).await;
     }
     vm.gone.cancel();
     let usage = used(usage);
+    let outcome = end.unwrap_or_else(|why| lost(how.as_deref().unwrap_or("without a word"), &why));
     // As above.
     let _ = events.send(Event::Ended { outcome, usage }).await;
 }
 
-fn lost(why: &str) -> Outcome {
+fn lost(how: &str, why: &str) -> Outcome {
     Outcome::Failed {
         code: crate::exit_code::Code::Internal as u16,
-        reason: format!("its process ended without a word: {why}"),
+        reason: format!("its process ended {how}: {why}"),
     }
 }
 
