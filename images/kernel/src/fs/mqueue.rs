@@ -21,7 +21,7 @@ use crate::memory::frames;
 use crate::net::Protocol;
 use crate::signal::{self, Info};
 use crate::sync::Mutex;
-use crate::task::{self, Credentials, WaitQueue, numbers};
+use crate::task::{self, Credentials, Line, WaitQueue, numbers};
 
 /// One above the highest priority (MQ_PRIO_MAX).
 pub const PRIORITIES: u32 = 32_768;
@@ -80,13 +80,11 @@ struct State {
     count: u64,
     /// Bytes of all.
     bytes: u64,
-    receivers: VecDeque<Answer<Message>>,
-    senders: VecDeque<(Message, Answer<()>)>,
+    /// Who waits for a message, and who for room for one.
+    receivers: Line<(), Message>,
+    senders: Line<Message, ()>,
     watcher: Option<Watcher>,
 }
-
-/// Where somebody who waits is told what has become of it.
-type Answer<T> = Arc<Mutex<Option<T>>>;
 
 /// A message and its priority.
 pub struct Message {
@@ -235,7 +233,7 @@ impl Queue {
     ///
     /// As mq_timedsend(2).
     pub fn send(&self, message: Message, nonblocking: bool, deadline: Option<u64>) -> Result<()> {
-        let answer = {
+        let ticket = {
             let mut state = self.state.lock();
             if frames::is_scarce() {
                 return Err(Errno::ENOMEM);
@@ -247,20 +245,14 @@ impl Queue {
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            let answer = Answer::default();
-            state.senders.push_back((message, Arc::clone(&answer)));
-            answer
+            state.senders.join(message)
         };
-        self.wait(&answer, deadline, |state| {
-            state
-                .senders
-                .retain(|(_, theirs)| !Arc::ptr_eq(theirs, &answer));
-        })
+        ticket.wait(deadline, |ticket| self.state.lock().senders.leave(ticket))
     }
 
     fn put(&self, state: &mut State, message: Message) {
-        if let Some(receiver) = state.receivers.pop_front() {
-            *receiver.lock() = Some(message);
+        if let Some(receiver) = state.receivers.pop() {
+            receiver.answer(message);
         } else {
             state.keep(message);
             if state.count == 1
@@ -278,12 +270,11 @@ impl Queue {
     ///
     /// As mq_timedreceive(2).
     pub fn receive(&self, nonblocking: bool, deadline: Option<u64>) -> Result<Message> {
-        let answer = {
+        let ticket = {
             let mut state = self.state.lock();
             if let Some(message) = state.take() {
-                if let Some((next, sender)) = state.senders.pop_front() {
-                    state.keep(next);
-                    *sender.lock() = Some(());
+                if let Some(sender) = state.senders.pop() {
+                    state.keep(sender.answer(()));
                 }
                 self.changed.wake_all();
                 return Ok(message);
@@ -291,25 +282,9 @@ impl Queue {
             if nonblocking {
                 return Err(Errno::EAGAIN);
             }
-            let answer = Answer::default();
-            state.receivers.push_back(Arc::clone(&answer));
-            answer
+            state.receivers.join(())
         };
-        self.wait(&answer, deadline, |state| {
-            state
-                .receivers
-                .retain(|theirs| !Arc::ptr_eq(theirs, &answer));
-        })
-    }
-
-    fn wait<T>(
-        &self,
-        answer: &Answer<T>,
-        deadline: Option<u64>,
-        give_up: impl FnOnce(&mut State),
-    ) -> Result<T> {
-        let answered = task::wait(&[&self.changed], deadline, || answer.lock().take());
-        answered.inspect_err(|_| give_up(&mut self.state.lock()))
+        ticket.wait(deadline, |ticket| self.state.lock().receivers.leave(ticket))
     }
 
     /// Has the running process told of the next message that comes into the empty queue.

@@ -12,7 +12,7 @@ use super::{Permissions, READ, WRITE, now};
 use crate::errno::{Errno, Result};
 use crate::memory::frames;
 use crate::sync::Mutex;
-use crate::task::{self, WaitQueue};
+use crate::task::{self, Line, WaitQueue};
 
 /// Queues, at most (MSGMNI).
 pub const QUEUES_MAX: usize = 32_000;
@@ -28,8 +28,6 @@ pub static QUEUES: Table<Queue> = Table::new(QUEUES_MAX);
 pub struct Queue {
     id: i32,
     state: Mutex<State>,
-    /// Woken when somebody who waits for a message has an answer.
-    answered: WaitQueue,
     /// Woken when there may be room for another message.
     room: WaitQueue,
 }
@@ -44,8 +42,8 @@ struct State {
     last_sender: u32,
     last_receiver: u32,
     messages: VecDeque<Message>,
-    /// Who waits, in the order in which they came.
-    pending: Vec<Pending>,
+    /// Who waits for a message.
+    pending: Line<Pending, Result<Message>>,
     removed: bool,
 }
 
@@ -88,7 +86,6 @@ pub struct Wish {
 struct Pending {
     wish: Wish,
     process: u32,
-    answer: Arc<Mutex<Option<Result<Message>>>>,
 }
 
 impl Object for Queue {
@@ -106,11 +103,10 @@ impl Object for Queue {
             let mut state = self.state.lock();
             state.removed = true;
             state.messages.clear();
-            for pending in state.pending.drain(..) {
-                *pending.answer.lock() = Some(Err(Errno::EIDRM));
+            while let Some(pending) = state.pending.pop() {
+                pending.answer(Err(Errno::EIDRM));
             }
         }
-        self.answered.wake_all();
         self.room.wake_all();
         QUEUES.remove(self.id);
     }
@@ -151,10 +147,9 @@ pub fn get(key: i32, flags: u32) -> Result<i32> {
                     last_sender: 0,
                     last_receiver: 0,
                     messages: VecDeque::new(),
-                    pending: Vec::new(),
+                    pending: Line::default(),
                     removed: false,
                 }),
-                answered: WaitQueue::new(),
                 room: WaitQueue::new(),
             })
         },
@@ -230,7 +225,6 @@ impl Queue {
             state.bytes += len;
             state.messages.push_back(message);
         }
-        self.answered.wake_all();
         Ok(())
     }
 
@@ -240,7 +234,7 @@ impl Queue {
     ///
     /// As msgrcv(2).
     pub fn receive(&self, wish: Wish, wait: bool) -> Result<Message> {
-        let answer = {
+        let ticket = {
             let mut state = self.state.lock();
             if state.removed {
                 return Err(Errno::EIDRM);
@@ -257,22 +251,13 @@ impl Queue {
             if !wait {
                 return Err(Errno::ENOMSG);
             }
-            let answer = Arc::default();
-            state.pending.push(Pending {
+            state.pending.join(Pending {
                 wish,
                 process: task::process().id(),
-                answer: Arc::clone(&answer),
-            });
-            answer
+            })
         };
-        let answered = task::wait(&[&self.answered], None, || answer.lock().take());
-        answered.unwrap_or_else(|_| {
-            let mut state = self.state.lock();
-            state
-                .pending
-                .retain(|pending| !Arc::ptr_eq(&pending.answer, &answer));
-            Err(Errno::RESTART_UNHANDLED)
-        })
+        let answered = ticket.wait(None, |ticket| self.state.lock().pending.leave(ticket));
+        answered.unwrap_or(Err(Errno::RESTART_UNHANDLED))
     }
 
     /// Gives it another owner, other permissions, and room for so many bytes.
@@ -301,20 +286,15 @@ impl State {
     /// Gives a message to the first who waits for one like it; returns it if nobody does. Those for
     /// whom it is too long are told so.
     fn hand_over(&mut self, message: Message) -> Option<Message> {
-        let mut at = 0;
-        while let Some(pending) = self.pending.get(at) {
-            if !pending.wish.admits(message.kind) {
-                at += 1;
-                continue;
-            }
-            let fits = pending.wish.check(&message);
-            let pending = self.pending.remove(at);
-            let mut answer = pending.answer.lock();
-            match fits {
-                Err(errno) => *answer = Some(Err(errno)),
+        let admits = |pending: &Pending| pending.wish.admits(message.kind);
+        while let Some(pending) = self.pending.take_first(admits) {
+            match pending.wish.wish.check(&message) {
+                Err(errno) => {
+                    pending.answer(Err(errno));
+                }
                 Ok(()) => {
-                    self.received(pending.process);
-                    *answer = Some(Ok(message));
+                    self.received(pending.wish.process);
+                    pending.answer(Ok(message));
                     return None;
                 }
             }

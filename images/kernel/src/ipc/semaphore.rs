@@ -4,14 +4,13 @@
 //! nobody who waits for a value misses it, however soon it changes again.
 
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::table::{Object, Table};
 use super::{Permissions, READ, WRITE, now};
 use crate::errno::{Errno, Result};
 use crate::sync::Mutex;
-use crate::task::{self, WaitQueue};
+use crate::task::{self, Line};
 
 /// Sets, at most (SEMMNI).
 pub const SETS_MAX: usize = 32_000;
@@ -37,7 +36,6 @@ pub struct Set {
     /// How many there are.
     pub count: usize,
     state: Mutex<State>,
-    answered: WaitQueue,
 }
 
 struct State {
@@ -48,8 +46,8 @@ struct State {
     semaphores: Vec<Semaphore>,
     /// What is added to each at the end of a process, by process.
     undo: BTreeMap<u32, Vec<i16>>,
-    /// Who waits, in the order in which they came.
-    pending: Vec<Pending>,
+    /// Who waits.
+    pending: Line<Pending, Result<()>>,
     removed: bool,
 }
 
@@ -78,7 +76,6 @@ struct Pending {
     process: u32,
     /// Which of the operations cannot be done yet.
     blocked: usize,
-    answer: Arc<Mutex<Option<Result<()>>>>,
 }
 
 /// Why operations are not done: the one at this place cannot be, yet or at all.
@@ -101,11 +98,10 @@ impl Object for Set {
         {
             let mut state = self.state.lock();
             state.removed = true;
-            for pending in state.pending.drain(..) {
-                *pending.answer.lock() = Some(Err(Errno::EIDRM));
+            while let Some(pending) = state.pending.pop() {
+                pending.answer(Err(Errno::EIDRM));
             }
         }
-        self.answered.wake_all();
         SETS.remove(self.id);
     }
 
@@ -148,10 +144,9 @@ pub fn get(key: i32, count: i32, flags: u32) -> Result<i32> {
                 changed: now(),
                 semaphores: alloc::vec![Semaphore::default(); count],
                 undo: BTreeMap::new(),
-                pending: Vec::new(),
+                pending: Line::default(),
                 removed: false,
             }),
-            answered: WaitQueue::new(),
         })
     })
 }
@@ -171,7 +166,7 @@ pub fn undo(process: u32) {
             }
         }
         state.operated = now();
-        set.settle(&mut state);
+        state.settle();
     }
 }
 
@@ -183,7 +178,7 @@ impl Set {
     /// As semtimedop(2).
     pub fn operate(&self, operations: Vec<Operation>, deadline: Option<u64>) -> Result<()> {
         let process = task::process().id();
-        let answer = {
+        let ticket = {
             let mut state = self.state.lock();
             if operations
                 .iter()
@@ -196,61 +191,25 @@ impl Set {
             match state.attempt(&operations, process) {
                 Ok(()) => {
                     state.operated = now();
-                    self.settle(&mut state);
+                    state.settle();
                     return Ok(());
                 }
                 Err(Stuck::Failed(errno)) => return Err(errno),
-                Err(Stuck::Blocked(blocked)) => {
-                    let answer = Arc::default();
-                    state.pending.push(Pending {
-                        operations,
-                        process,
-                        blocked,
-                        answer: Arc::clone(&answer),
-                    });
-                    answer
-                }
+                Err(Stuck::Blocked(blocked)) => state.pending.join(Pending {
+                    operations,
+                    process,
+                    blocked,
+                }),
             }
         };
-        let answered = task::wait(&[&self.answered], deadline, || answer.lock().take());
+        let answered = ticket.wait(deadline, |ticket| self.state.lock().pending.leave(ticket));
         answered.unwrap_or_else(|errno| {
-            let mut state = self.state.lock();
-            state
-                .pending
-                .retain(|pending| !Arc::ptr_eq(&pending.answer, &answer));
             // It is interrupted even by a signal that nobody handles.
             Err(match errno {
                 Errno::ETIMEDOUT => Errno::EAGAIN,
                 _ => Errno::EINTR,
             })
         })
-    }
-
-    /// Does what others wait to do and now can be done.
-    fn settle(&self, state: &mut State) {
-        let mut at = 0;
-        while let Some(next) = state.pending.get(at) {
-            let (operations, process) = (next.operations.clone(), next.process);
-            let answer = match state.attempt(&operations, process) {
-                Err(Stuck::Blocked(blocked)) => {
-                    state.pending[at].blocked = blocked;
-                    at += 1;
-                    continue;
-                }
-                Err(Stuck::Failed(errno)) => Err(errno),
-                Ok(()) => {
-                    state.operated = now();
-                    Ok(())
-                }
-            };
-            let done = state.pending.remove(at);
-            *done.answer.lock() = Some(answer);
-            if operations.iter().any(|operation| operation.change != 0) {
-                // It may be what somebody before it waits for.
-                at = 0;
-            }
-        }
-        self.answered.wake_all();
     }
 
     /// Its semaphores.
@@ -267,7 +226,7 @@ impl Set {
             let operation = pending.operations[pending.blocked];
             usize::from(operation.number) == number && (operation.change == 0) == for_zero
         };
-        state.pending.iter().filter(waits).count()
+        state.pending.wishes().filter(waits).count()
     }
 
     /// Sets values from the semaphore `first` on. Nothing is undone of them any more.
@@ -285,7 +244,7 @@ impl Set {
             changes[range.clone()].fill(0);
         }
         state.changed = now();
-        self.settle(&mut state);
+        state.settle();
     }
 
     /// Gives it another owner and other permissions.
@@ -297,6 +256,35 @@ impl Set {
 }
 
 impl State {
+    /// Does what others wait to do and now can be done.
+    fn settle(&mut self) {
+        let mut at = 0;
+        while let Some(next) = self.pending.wish(at) {
+            let (operations, process) = (next.operations.clone(), next.process);
+            let answer = match self.attempt(&operations, process) {
+                Err(Stuck::Blocked(blocked)) => {
+                    if let Some(next) = self.pending.wish_mut(at) {
+                        next.blocked = blocked;
+                    }
+                    at += 1;
+                    continue;
+                }
+                Err(Stuck::Failed(errno)) => Err(errno),
+                Ok(()) => {
+                    self.operated = now();
+                    Ok(())
+                }
+            };
+            if let Some(done) = self.pending.take(at) {
+                done.answer(answer);
+            }
+            if operations.iter().any(|operation| operation.change != 0) {
+                // It may be what somebody before it waits for.
+                at = 0;
+            }
+        }
+    }
+
     /// Does all operations, or none.
     fn attempt(&mut self, operations: &[Operation], process: u32) -> Result<(), Stuck> {
         if self.removed {

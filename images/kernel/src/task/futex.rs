@@ -2,12 +2,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 
 use linux_raw_sys::general::{self as linux, robust_list_head};
 
-use super::{Thread, WaitQueue, current, numbers, process, scheduler};
+use super::{Line, Thread, Waiter, current, numbers, process};
 use crate::errno::{Errno, Result};
 use crate::memory::user::{self, Access};
 use crate::mm::WordKey;
@@ -20,15 +19,14 @@ const FUTEX_OP_ARG_SHIFT: u32 = 8 << 28;
 /// Entries of a robust list that are looked at, as in Linux.
 const ROBUST_MAX: usize = 2048;
 
-struct Waiter {
+/// By what a thread that waits is found.
+struct Wish {
     bits: u32,
     /// The thread, if it waits to own the word.
     owner: Option<u32>,
-    woken: AtomicBool,
-    queue: WaitQueue,
 }
 
-static WAITERS: Mutex<BTreeMap<WordKey, Vec<Arc<Waiter>>>> = Mutex::new(BTreeMap::new());
+static WAITERS: Mutex<BTreeMap<WordKey, Line<Wish, ()>>> = Mutex::new(BTreeMap::new());
 
 fn key(address: u64) -> Result<WordKey> {
     if !address.is_multiple_of(4) {
@@ -51,46 +49,33 @@ pub fn wait(address: u64, expected: u32, bits: u32, deadline: Option<u64>) -> Re
     if user::load(address)? != expected {
         return Err(Errno::EAGAIN);
     }
-    let waiter = Waiter::new(bits, None);
-    waiter.wait(key, deadline).map_err(|errno| match errno {
+    let wish = Wish { bits, owner: None };
+    wish.wait(key, deadline).map_err(|errno| match errno {
         // The rest of a limited time is waited for only if no handler comes between.
         Errno::RESTART if deadline.is_some() => Errno::RESTART_UNHANDLED,
         other => other,
     })
 }
 
-impl Waiter {
-    fn new(bits: u32, owner: Option<u32>) -> Arc<Self> {
-        Arc::new(Self {
-            bits,
-            owner,
-            woken: AtomicBool::new(false),
-            queue: WaitQueue::new(),
-        })
-    }
-
-    fn wait(self: &Arc<Self>, key: WordKey, deadline: Option<u64>) -> Result<()> {
-        WAITERS.lock().entry(key).or_default().push(self.clone());
-        let woken = || self.woken.load(Ordering::Relaxed).then_some(());
-        let result = scheduler::wait(&[&self.queue], deadline, woken);
-        if result.is_err() {
+impl Wish {
+    fn wait(self, key: WordKey, deadline: Option<u64>) -> Result<()> {
+        let ticket = WAITERS.lock().entry(key).or_default().join(self);
+        ticket.wait(deadline, |ticket| {
             // It may have been moved to another word meanwhile.
             WAITERS.lock().retain(|_, waiters| {
-                waiters.retain(|other| !Arc::ptr_eq(other, self));
+                waiters.leave(ticket);
                 !waiters.is_empty()
             });
-        }
-        result
+        })
     }
 }
 
 /// The first thread that waits to own a word, taken from its queue, and whether others do too.
-fn next_owner(key: &WordKey) -> Option<(Arc<Waiter>, bool)> {
+fn next_owner(key: &WordKey) -> Option<(Waiter<Wish, ()>, bool)> {
     let mut all = WAITERS.lock();
     let waiters = all.get_mut(key)?;
-    let at = waiters.iter().position(|waiter| waiter.owner.is_some())?;
-    let first = waiters.remove(at);
-    let more = waiters.iter().any(|waiter| waiter.owner.is_some());
+    let first = waiters.take_first(|wish| wish.owner.is_some())?;
+    let more = waiters.wishes().any(|wish| wish.owner.is_some());
     if waiters.is_empty() {
         all.remove(key);
     }
@@ -124,8 +109,11 @@ pub fn lock_owned(address: u64, only_try: bool, deadline: Option<u64>) -> Result
     user::with_atomic(address, Access::Write, |word| {
         word.fetch_or(linux::FUTEX_WAITERS, Ordering::SeqCst);
     })?;
-    let waiter = Waiter::new(ANY, Some(own));
-    waiter.wait(key, deadline).map_err(|errno| match errno {
+    let wish = Wish {
+        bits: ANY,
+        owner: Some(own),
+    };
+    wish.wait(key, deadline).map_err(|errno| match errno {
         Errno::RESTART => Errno::RESTART_ALWAYS,
         other => other,
     })
@@ -148,16 +136,15 @@ pub fn unlock_owned(address: u64) -> Result<()> {
 fn hand_over(address: u64, key: &WordKey, mark: u32) -> Result<()> {
     let next = next_owner(key);
     let value = match &next {
-        Some((waiter, true)) => waiter.owner.unwrap_or(0) | linux::FUTEX_WAITERS,
-        Some((waiter, false)) => waiter.owner.unwrap_or(0),
+        Some((waiter, true)) => waiter.wish.owner.unwrap_or(0) | linux::FUTEX_WAITERS,
+        Some((waiter, false)) => waiter.wish.owner.unwrap_or(0),
         None => 0,
     };
     user::with_atomic(address, Access::Write, |word| {
         word.store(value | mark, Ordering::SeqCst);
     })?;
     if let Some((waiter, _)) = next {
-        waiter.woken.store(true, Ordering::Relaxed);
-        waiter.queue.wake_all();
+        waiter.answer(());
     }
     Ok(())
 }
@@ -167,23 +154,17 @@ fn wake_key(key: &WordKey, count: u32, bits: u32) -> u32 {
     let Some(waiters) = all.get_mut(key) else {
         return 0;
     };
-    let mut woken = Vec::new();
-    waiters.retain(|waiter| {
-        let chosen = (woken.len() as u32) < count && waiter.bits & bits != 0;
-        if chosen {
-            woken.push(waiter.clone());
-        }
-        !chosen
-    });
+    let mut woken = 0;
+    while woken < count
+        && let Some(waiter) = waiters.take_first(|wish| wish.bits & bits != 0)
+    {
+        waiter.answer(());
+        woken += 1;
+    }
     if waiters.is_empty() {
         all.remove(key);
     }
-    drop(all);
-    for waiter in &woken {
-        waiter.woken.store(true, Ordering::Relaxed);
-        waiter.queue.wake_all();
-    }
-    woken.len() as u32
+    woken
 }
 
 /// Wakes up to `count` waiters of which a bit matches; returns how many.
@@ -220,15 +201,15 @@ pub fn requeue(
     let woken = wake_key(&from, count, ANY);
     let mut all = WAITERS.lock();
     let mut waiters = all.remove(&from).unwrap_or_default();
-    let rest = waiters.split_off(waiters.len().min(moved as usize));
-    let count = waiters.len() as u32;
+    let rest = waiters.split_off(moved as usize);
     if !rest.is_empty() {
         all.insert(from, rest);
     }
-    if !waiters.is_empty() {
-        all.entry(to).or_default().extend(waiters);
+    if waiters.is_empty() {
+        return Ok((woken, 0));
     }
-    Ok((woken, count))
+    let count = all.entry(to).or_default().append(waiters);
+    Ok((woken, count as u32))
 }
 
 /// Changes the second word, wakes waiters of the first, and those of the second if its old value

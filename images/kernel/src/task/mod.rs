@@ -9,6 +9,7 @@ pub mod futex;
 pub mod group;
 pub mod identity;
 pub mod limits;
+mod line;
 pub mod numbers;
 pub mod process;
 pub mod scheduler;
@@ -24,6 +25,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use identity::Credentials;
+pub use line::{Line, Ticket, Waiter};
 pub use process::Process;
 pub use scheduler::{look_outside, wait, wait_for_device, wait_uninterrupted};
 pub use thread::Thread;
