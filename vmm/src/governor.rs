@@ -141,14 +141,16 @@ impl Governor {
         // What is not less than all of RAM is no limit, and looking costs time.
         let ram = memory.ram_size();
         if let Some(most) = limits.memory.filter(|most| *most < ram) {
-            if now >= period.memory {
+            // A guest that is parked touches nothing more, but may have before it parked.
+            let touches = monitor.parked_until().is_none();
+            let looks = now >= period.memory;
+            if looks {
                 period.memory = now + MEMORY_LOOK_NS;
                 if self.resident(memory) > most {
                     monitor.stop(Stop::Memory);
                 }
             }
-            // A guest that is parked touches nothing.
-            if monitor.parked_until().is_none() {
+            if touches || !looks {
                 again = again.min(period.memory);
             }
         }
@@ -234,7 +236,32 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
+    use unicell_guest_abi::layout;
+    use unicell_guest_abi::platform::NEVER;
+    use vm_memory::{Bytes, GuestAddress};
+
     use super::*;
+
+    #[test]
+    fn what_was_touched_just_before_a_pause_is_looked_at_in_it() {
+        let memory = Memory::new(layout::RAM_MIN, None, None).unwrap();
+        let monitor = Monitor::new().unwrap();
+        let governor = Governor::new();
+        lock(&governor.limits).memory = Some(layout::PAGE_SIZE);
+        assert_eq!(governor.look(0, &memory, &monitor), MEMORY_LOOK_NS);
+        let two = vec![1; 2 * layout::PAGE_SIZE as usize];
+        memory.ram().write_slice(&two, GuestAddress(0)).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| monitor.park(NEVER, || false));
+            while monitor.parked_until().is_none() {
+                std::thread::yield_now();
+            }
+            assert_eq!(governor.look(1, &memory, &monitor), MEMORY_LOOK_NS);
+            assert_eq!(governor.look(MEMORY_LOOK_NS, &memory, &monitor), u64::MAX);
+            monitor.rouse();
+        });
+        assert!(matches!(monitor.stopped(), Some(Stop::Memory)));
+    }
 
     #[test]
     fn what_the_io_thread_has_used_is_not_forgotten_with_it() {
