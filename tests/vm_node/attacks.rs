@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Instant;
 
 use serde_json::Value;
 use unicell_tests::boxes::tree;
@@ -26,7 +27,8 @@ impl Scene {
     fn with(settings: &str, attack: &[&str]) -> Scene {
         let node = Node::start_with(settings);
         let victim = "entrypoint = \"/bin/busybox\"\n\
-                      args = [\"sh\", \"-c\", \"echo there; exec busybox httpd -f -p 8000 -h /\"]\n\
+                      args = [\"sh\", \"-c\", \"busybox httpd -p 8000 -h /; \
+                      echo there; exec sleep 100000\"]\n\
                       [[slots]]\nport = 8000\n";
         node.import(tree("busybox").path(), victim, "victim");
         let child = "entrypoint = \"/bin/busybox\"\nargs = [\"sleep\", \"100000\"]\n\
@@ -39,6 +41,8 @@ impl Scene {
             door: door.parse().unwrap(),
             node,
         };
+        // It listens when it says so.
+        scene.node.until_it_says(&scene.victim, "there");
         let attacker = format!(
             "entrypoint = \"/usr/bin/python3.11\"\n\
              args = {:?}\n\
@@ -240,10 +244,13 @@ fn events_without_end_displace_nobody_elses() {
         return;
     }
     let scene = Scene::new(&["events", "3000"]);
+    let began = Instant::now();
     let (said, _) = scene.attack();
     assert_eq!(said.out(), "refused 3000\n");
     let told = scene.told("connect-refused");
-    assert!((1..=64).contains(&told.len()), "{} events", told.len());
+    // So many within any second.
+    let most = 32 * (1 + began.elapsed().as_secs() as usize);
+    assert!((1..=most).contains(&told.len()), "{} events", told.len());
     // Each attempt has a port of its own, and each is told of or counted.
     let port = |event: &Value| {
         let to: SocketAddr = event["to"].as_str().unwrap().parse().unwrap();

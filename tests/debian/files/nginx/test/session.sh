@@ -9,7 +9,8 @@ master=$!
 workers() { grep -lw "PPid:.$master" /proc/[0-9]*/status 2>/dev/null | cut -d/ -f3; }
 get() { curl -sS --max-time 30 "$@"; }
 until get -o /dev/null http://127.0.0.1:8000/ 2>/dev/null; do kill -0 $master || exit 1; sleep 0.05; done
-echo "workers $(workers | wc -w)"
+# The first answers while the second is made.
+until [ "$(workers | wc -w)" = 2 ]; do sleep 0.05; done
 get http://127.0.0.1:8000/
 get http://127.0.0.1:8000/big.txt | sha256sum
 get -r 1000-1019 http://127.0.0.1:8000/big.txt | od -c | head -n 2

@@ -4,7 +4,8 @@ false | true; echo "pipefail $?"
 diff <(seq 1 5) <(seq 1 6); echo "status $?"
 coproc worker { while read -r line; do echo "answer to $line"; done; }
 echo question >&"${worker[1]}"; read -r answer <&"${worker[0]}"; echo "$answer"
-kill "$worker_PID"; wait "$worker_PID" 2>/dev/null; echo "coproc $?"
+# The variable goes with the process.
+pid=$worker_PID; kill $pid; wait $pid 2>/dev/null; echo "coproc $?"
 mapfile -t lines < <(seq 1 1000); echo "${#lines[@]} ${lines[999]}"
 declare -A table; for word in b a c a b a; do ((table[$word]++)); done
 for key in $(printf '%s\n' "${!table[@]}" | sort); do echo "$key ${table[$key]}"; done

@@ -2,6 +2,7 @@
 mkdir -p /tmp/tree/a/b/c /tmp/tree/d
 for n in $(seq 1 40); do seq 1 $n >/tmp/tree/a/b/$n.txt; done
 cp /usr/bin/mawk /tmp/tree/d/binary
+touch -d 2000-01-01 /tmp/tree/a/b/1.txt
 ln -s ../d/binary /tmp/tree/a/link; ln /tmp/tree/a/b/7.txt /tmp/tree/d/hard
 find /tmp/tree -type f | sort | tail -n 5
 find /tmp/tree -name '*.txt' -size +0 -newer /tmp/tree/a/b/1.txt -o -type l | sort | wc -l
