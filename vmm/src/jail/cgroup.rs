@@ -13,8 +13,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::io::Errno;
-
 use super::plan::{Obstacle, failed};
 
 /// What processes of an instance may use together.
@@ -297,10 +295,9 @@ fn v2(mounts: &str, own: &str) -> Result<PathBuf, String> {
         return Err(format!("version 2 has no controller `{absent}` here"));
     }
     let give = || write(&directory, "cgroup.subtree_control", "+cpu +memory +pids");
-    let busy = |error: &io::Error| error.raw_os_error() == Some(Errno::BUSY.raw_os_error());
     match give() {
         // A group with groups below it has no processes itself: the node moves to one of them.
-        Err(error) if busy(&error) => {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             let node = directory.join("node");
             fs::create_dir_all(&node).map_err(|error| error.to_string())?;
             write(&node, "cgroup.procs", "0").map_err(|error| error.to_string())?;

@@ -22,10 +22,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 use unicell_gateway::Gateway;
 use unicell_gateway::config::Config;
@@ -117,8 +118,10 @@ async fn live(arguments: &Arguments, file: &File) -> Result<()> {
     if let Some(clients) = clients {
         tokio::spawn(http::listen_tcp(gateway.clone(), clients, doors.clone()));
     }
+    tell_manager(NotifyState::Ready);
     end.comes().await;
     info!("the node ends: every instance is stopped first");
+    tell_manager(NotifyState::Stopping);
     gateway.shut_down().await;
     nursery.close().await;
     doors.cancel();
@@ -143,6 +146,13 @@ fn raise_descriptor_limit() {
     };
     // With fewer there are fewer streams.
     let _ = setrlimit(Resource::Nofile, most);
+}
+
+/// Tells whoever manages services here, if there is one (sd_notify(3)).
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "the manager of services does not hear of this node");
+    }
 }
 
 /// Makes a directory that only its owner sees.
