@@ -127,8 +127,9 @@ impl Port {
                 () = port.carry(client, &ours, theirs) => {}
                 () = cancel.cancelled() => {}
             }
-            ours.end();
+            // In this order: who has seen the end is answered by a new flow.
             port.forget(client, &ours);
+            ours.end();
         });
         Ok(flow)
     }

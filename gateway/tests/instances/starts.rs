@@ -15,6 +15,16 @@ use unicell_gateway_api::token::CreateToken;
 use crate::start;
 use crate::support::{Guest, Node, config, door, request, respond, service};
 
+/// The first guest, when its process is there.
+async fn launched(node: &Node) -> Guest {
+    loop {
+        if let Some(guest) = node.host.guests().pop() {
+            return guest;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_start_that_fails_leaves_nothing() {
     let mut config = config();
@@ -41,22 +51,21 @@ async fn a_start_that_fails_leaves_nothing() {
         .await
         .unwrap_err();
     assert_eq!(late.code, Code::StartFailed);
-    // One whose guest fails before it runs.
+    assert_eq!(node.gateway.live_instances(), 0);
+    assert_eq!(node.gateway.node().free, free);
+}
+
+#[tokio::test]
+async fn a_guest_that_fails_before_it_runs_is_a_start_that_fails() {
+    let node = Node::new();
+    node.store.add("hello", service(1, &[], &[]));
+    let free = node.gateway.node().free;
+    node.host.held.send_replace(true);
     let failing = tokio::spawn({
         let gateway = node.gateway.clone();
         async move { gateway.start(&Caller::operator(), start("hello")).await }
     });
-    let guest = loop {
-        match node
-            .host
-            .guests()
-            .into_iter()
-            .find(|guest| !node.host.stopped.lock().contains(&guest.id()))
-        {
-            Some(guest) => break guest,
-            None => tokio::task::yield_now().await,
-        }
-    };
+    let guest = launched(&node).await;
     let reason = "the entrypoint is not in the box".to_owned();
     guest
         .exit(Outcome::Failed {
@@ -76,12 +85,10 @@ async fn who_stops_waiting_for_a_start_still_owns_what_was_started() {
     node.host.held.send_replace(true);
     let operator = Caller::operator();
     let waiting = node.gateway.start(&operator, start("hello"));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(30), waiting)
-            .await
-            .is_err()
-    );
-    let guest = node.host.guests().remove(0);
+    let guest = tokio::select! {
+        started = waiting => panic!("{started:?} though its program does not run"),
+        guest = launched(&node) => guest,
+    };
     guest.run().await;
     loop {
         let instances = node.gateway.instances(&Caller::operator()).await.unwrap();
