@@ -87,9 +87,13 @@ impl Index {
         let seal = Seal::of(path);
         let broken = seal.check()? == Sealed::Broken;
         // Held by another process, it changes while we look.
-        let is_free = || File::open(path).is_ok_and(|file| file.try_lock().is_ok());
-        if broken && is_free() {
-            return Err(StoreError::BadIndex(root.to_owned()));
+        let is_free = File::open(path).is_ok_and(|file| file.try_lock().is_ok());
+        if is_free {
+            if broken {
+                return Err(StoreError::BadIndex(root.to_owned()));
+            }
+            // Opening it writes, too.
+            seal.take_off()?;
         }
         let database = Database::create(path).map_err(|error| match error {
             DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(root.to_owned()),

@@ -11,7 +11,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -98,16 +98,40 @@ fn what_was_put_survives_a_kill_at_any_point() {
     assert!(!put.is_empty(), "seed {seed}: nothing was ever put");
 }
 
-/// Runs a victim, kills it after a random time, and says what it had put, and
-/// tagged, so that it must still be there.
-fn run_and_kill(store: &Path, random: &mut Rng) -> BTreeSet<ServiceId> {
-    let mut victim = Command::new(std::env::current_exe().unwrap())
+#[test]
+fn a_store_that_was_only_being_opened_opens_again() {
+    if std::env::var_os(STORE).is_some() {
+        return;
+    }
+    let mut random = Rng::new();
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..40 {
+        // There is one, whose index is sealed.
+        drop(Store::open(dir.path()).unwrap());
+        let mut victim = begin(dir.path(), &mut random);
+        // As above. Most of it is the process's own beginning.
+        std::thread::sleep(Duration::from_micros(random.u64(..15_000)));
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+    }
+    Store::open(dir.path()).unwrap();
+}
+
+/// Starts a victim.
+fn begin(store: &Path, random: &mut Rng) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--nocapture", "--test-threads=1"])
         .env(STORE, store)
         .env(SEED, random.u32(..).to_string())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs a victim, kills it after a random time, and says what it had put, and
+/// tagged, so that it must still be there.
+fn run_and_kill(store: &Path, random: &mut Rng) -> BTreeSet<ServiceId> {
+    let mut victim = begin(store, random);
     let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
     // Some are killed while they still open the store.
     if random.u64(..6) > 0 {
