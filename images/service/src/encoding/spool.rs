@@ -6,8 +6,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
-
 use crate::tree::Source;
 
 /// A file without a name, to which contents are added. What was added stays
@@ -22,10 +20,8 @@ pub struct Spool {
 impl Spool {
     /// A spool in a directory, for at most `limit` bytes.
     pub fn new(directory: &Path, limit: u64) -> io::Result<Self> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(Self {
-            file: Arc::new(file.into()),
+            file: Arc::new(tempfile::tempfile_in(directory)?),
             len: 0,
             limit,
         })

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -130,9 +129,7 @@ impl Archive {
         configuration: &[u8],
         room: u64,
     ) -> io::Result<(File, Option<Log>, Writing)> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let file = rustix::fs::open(&self.state, flags, Mode::RUSR | Mode::WUSR)?;
-        let file = File::from(file);
+        let file = tempfile::tempfile_in(&self.state)?;
         let mut first = Vec::new();
         transcript::begin(configuration, &mut first)?;
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
