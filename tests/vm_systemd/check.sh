@@ -13,7 +13,8 @@ systemctl start unicell
 echo "started: $(systemctl is-active unicell)"
 unicell import /root/service.cell --tag hello >/dev/null
 unicell start hello --publish 127.0.0.1:8000:80 >/dev/null
-busybox wget -q -O - http://127.0.0.1:8000/
+# Started is not yet listening.
+until busybox wget -q -O - http://127.0.0.1:8000/ 2>/dev/null; do sleep 0.1; done
 whole
 
 # A node that is killed comes back, and says what was lost.
