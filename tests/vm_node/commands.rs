@@ -12,6 +12,70 @@ const SLEEPER: &str = "entrypoint = \"/bin/busybox\"\nargs = [\"sleep\", \"10000
                        memory = \"16M\"\n[resources]\nat_most = { memory = \"64M\" }\n";
 
 #[test]
+fn what_is_no_service_is_named_and_told_what_it_is_not() {
+    let node = Node::start();
+    let folder = tempfile::tempdir().unwrap();
+    let none = "it is no service in any form";
+    let cases: [(&str, &[u8], &str, &str); 7] = [
+        ("text", b"hello world\n", none, "it is no tar"),
+        ("noise", &[0xa5; 3000], none, "it is no tar"),
+        (
+            "cut.zip",
+            b"PK\x03\x04 and no more",
+            "it is no service in a zip",
+            "it is no tar",
+        ),
+        (
+            "other.json",
+            b"{\n\"a\": 1}",
+            "in JSON: unknown field `a`",
+            "it is no tar",
+        ),
+        (
+            "cut.json",
+            b"{\"prose\": ",
+            "at line 1 column",
+            "it is no tar",
+        ),
+        ("text.gz", b"\x1f\x8b\x08\0\0\0", none, "compressed (gzip)"),
+        ("empty", b"", "it is empty", "it is no tar"),
+    ];
+    for (name, bytes, imported, packed) in cases {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let path = path.to_str().unwrap();
+        refused(&node, &["import", path], path, imported);
+        refused(&node, &["inspect", path], path, imported);
+        refused(&node, &["run", path], path, packed);
+        let package = folder.path().join("package");
+        refused(
+            &node,
+            &["pack", path, "-o", package.to_str().unwrap()],
+            path,
+            packed,
+        );
+        refused(&node, &["verify", path], path, "it is no receipt");
+    }
+    let directory = folder.path().to_str().unwrap();
+    for command in ["import", "inspect", "verify"] {
+        refused(&node, &[command, directory], directory, "directory");
+    }
+}
+
+/// Requires one error that names the file and says this of it.
+#[track_caller]
+fn refused(node: &Node, command: &[&str], path: &str, said: &str) {
+    let outcome = node.try_run(command);
+    assert_ne!(outcome.code, 0, "{outcome}");
+    let named = format!("unicell: {path}");
+    assert!(outcome.err().starts_with(&named), "{outcome}");
+    assert!(
+        outcome.err().to_lowercase().contains(&said.to_lowercase()),
+        "{outcome}"
+    );
+}
+
+#[test]
 fn a_service_keeps_its_id_on_its_way_out_and_in() {
     if too_long_here() {
         return;

@@ -1,8 +1,10 @@
 //! Exit codes. A program's own status is passed on as it is; these say that there is none.
 //! `docs/exit-codes.md` lists them for users.
 
+use serde::{Deserialize, Serialize};
+
 /// Why `unicell` ended, where it was not the program's doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub(crate) enum Code {
     /// Something that was asked for could not be done: a file, a package, a tree.

@@ -4,11 +4,12 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use anstream::eprintln;
+use serde::{Deserialize, Serialize};
 
 use crate::exit_code::Code;
 
 /// An end that is not the program's.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Failure {
     code: Code,
     what: String,
@@ -51,12 +52,25 @@ impl Failure {
 
     /// Tells the user, and gives the process's exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("{RED}unicell:{RESET} {}", self.what.trim_end());
+        eprintln!("{RED}unicell:{RESET} {}", shown(self.what.trim_end()));
         if let Some(hint) = &self.hint {
             eprintln!("{BOLD}hint:{RESET} {hint}");
         }
         ExitCode::from(self.code as u8)
     }
+}
+
+/// What a terminal may be sent of a sentence that names what stands in files.
+fn shown(text: &str) -> String {
+    let is_command = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_command(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 // `anstream` drops these where standard error is no terminal.

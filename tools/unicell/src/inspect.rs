@@ -1,6 +1,6 @@
 //! `unicell inspect` and `unicell convert`.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -29,11 +29,24 @@ struct Read {
     package: Option<PackageSizes>,
 }
 
+/// Opens a file that is to hold a service, and tells its size.
+pub(crate) fn open(path: &Path) -> Result<(File, u64)> {
+    let told = |what: &dyn Display| Failure::failed(format!("{}: {what}", path.display()));
+    let file = File::open(path).map_err(|error| told(&error))?;
+    let metadata = file.metadata().map_err(|error| told(&error))?;
+    if metadata.is_dir() {
+        return Err(told(&"it is a directory").hint("`unicell pack` makes a package of one"));
+    }
+    // As proto3 it would be a service that says nothing: nobody means that.
+    if metadata.is_file() && metadata.len() == 0 {
+        return Err(told(&"it is empty"));
+    }
+    Ok((file, metadata.len()))
+}
+
 /// Reads a package or a service in any encoding, after all of it was checked.
 fn read(path: &Path) -> Result<Read> {
-    let at = |error: io::Error| Failure::failed(format!("{}: {error}", path.display()));
-    let file = File::open(path).map_err(at)?;
-    let len = file.metadata().map_err(at)?.len();
+    let (file, len) = open(path)?;
     let input = Source::slice(file.into(), 0, len);
     let temporary = Cache::open().map(|cache| cache.temporary().to_owned());
     let temporary = temporary.unwrap_or_else(std::env::temp_dir);

@@ -13,6 +13,7 @@ use unicell_service::manifest::Overrides;
 use unicell_service::package::{
     ManifestSource, PackError, PackOptions, Packed, Phase, Progress, pack_path,
 };
+use unicell_service::tree::TreeError;
 
 use crate::cli::PackArguments;
 use crate::exit_code::Code;
@@ -76,7 +77,14 @@ pub(crate) fn pack_source(
 }
 
 fn explain(source: &Path, error: &PackError) -> Failure {
-    Failure::failed(format!("{}: {error}", source.display()))
+    let failure = Failure::failed(format!("{}: {error}", source.display()));
+    match error {
+        PackError::Tree(TreeError::NoTar) => failure.hint(
+            "what can be packed is a directory, a tar of a root filesystem, or the image of a \
+             container (an OCI layout or a docker-archive); a package runs as it is",
+        ),
+        _ => failure,
+    }
 }
 
 /// A bar on a terminal, once it is worth it.

@@ -70,7 +70,12 @@ pub fn read_any(input: &Source, name: &Path, spool: &mut Spool) -> Result<Servic
         .take(MAGIC.len() as u64)
         .read_to_end(&mut start)?;
     if start != MAGIC {
-        return recognise(input)?.read(input, spool);
+        let read = recognise(input)?.read(input, spool);
+        // Proto3 has no mark: what was taken for it may never have been meant so.
+        return read.map_err(|error| match error {
+            DecodeError::Proto3(error) => DecodeError::NoForm(error),
+            other => other,
+        });
     }
     let file = input.whole_file()?.ok_or(DecodeError::PackageInPart)?;
     let package = Package::from_file(file, name)?;
@@ -103,6 +108,12 @@ pub enum DecodeError {
     /// The input cannot be read, or the spool refused.
     #[error("the service cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// Nothing that a service is written as.
+    #[error(
+        "it is no service in any form: it does not begin as a package, as a zip (`json+zip`) or as \
+         JSON (`json`), and it is not proto3 either: {0}"
+    )]
+    NoForm(#[source] WireError),
     /// Proto3 that does not say a service.
     #[error("it is no service in proto3: {0}")]
     Proto3(#[from] WireError),

@@ -31,6 +31,9 @@ pub enum TreeError {
         /// What the tar reader said.
         source: io::Error,
     },
+    /// It has no header of a tar at its start.
+    #[error("it is no tar")]
+    NoTar,
     /// The tar is compressed.
     #[error("the tar is compressed ({0}); decompress it first")]
     Compressed(&'static str),

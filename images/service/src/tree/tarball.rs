@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,6 +21,11 @@ use super::{
 
 /// Most bytes of headers that one entry may have: long names, PAX records.
 const HEADER_BUDGET: u64 = 1 << 20;
+
+/// Bytes of a block of a tar: each header is one.
+const BLOCK: usize = 512;
+/// Where a header has its checksum.
+const CHECKSUM: Range<usize> = 148..156;
 
 /// What directories have that are only implied by the names of their entries.
 const IMPLIED: Metadata = Metadata {
@@ -35,7 +41,11 @@ const IMPLIED: Metadata = Metadata {
 pub fn read_tar(file: File, limits: Limits) -> Result<Tree, TreeError> {
     let file = Arc::new(file);
     let len = file.metadata().map_err(unreadable)?.len();
-    refuse_compressed(&file).map_err(unreadable)??;
+    let start = start(&file).map_err(unreadable)?;
+    refuse_compressed(&start)?;
+    if !is_header(&start) {
+        return Err(TreeError::NoTar);
+    }
     let mut builder = Builder::new(limits);
     builder.add(&file, 0, len)?;
     Ok(builder.tree)
@@ -103,23 +113,38 @@ pub(super) fn each_entry(
     Ok(())
 }
 
-fn refuse_compressed(file: &Arc<File>) -> io::Result<Result<(), TreeError>> {
-    let mut magic = Vec::new();
-    Source::slice(Arc::clone(file), 0, 6)
-        .open()?
-        .read_to_end(&mut magic)?;
+/// The first block of a file: all that it has, if that is less.
+fn start(file: &Arc<File>) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let block = Source::slice(Arc::clone(file), 0, BLOCK as u64);
+    block.open()?.read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// Whether a tar begins like this: with a header whose checksum is right, or with its end
+/// (POSIX.1-2017, pax, "ustar Interchange Format").
+fn is_header(start: &[u8]) -> bool {
+    let Ok(block) = <[u8; BLOCK]>::try_from(start) else {
+        return false;
+    };
+    // The checksum's own bytes are counted as spaces.
+    let own = CHECKSUM.len() as u32 * u32::from(b' ');
+    let sum = |bytes: &[u8]| bytes.iter().copied().map(u32::from).sum::<u32>();
+    let sum = sum(&block[..CHECKSUM.start]) + own + sum(&block[CHECKSUM.end..]);
+    block == [0; BLOCK] || Header::from_byte_slice(&block).cksum().ok() == Some(sum)
+}
+
+fn refuse_compressed(start: &[u8]) -> Result<(), TreeError> {
     let kinds: [(&[u8], &str); 4] = [
         (b"\x1f\x8b", "gzip"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
         (b"\xfd7zXZ\0", "xz"),
         (b"BZh", "bzip2"),
     ];
-    Ok(
-        match kinds.iter().find(|(start, _)| magic.starts_with(start)) {
-            Some((_, kind)) => Err(TreeError::Compressed(kind)),
-            None => Ok(()),
-        },
-    )
+    match kinds.iter().find(|(mark, _)| start.starts_with(mark)) {
+        Some((_, kind)) => Err(TreeError::Compressed(kind)),
+        None => Ok(()),
+    }
 }
 
 struct Builder {

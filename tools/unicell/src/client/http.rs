@@ -16,6 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Runtime;
 use tokio_util::io::ReaderStream;
 use unicell_gateway_api::Problem;
+use unicell_gateway_api::problem::Code;
 use unicell_gateway_api::token::Token;
 
 use crate::failure::{Failure, Result};
@@ -110,10 +111,12 @@ impl Client {
         self.call(method, path, empty(), None)
     }
 
-    /// Sends a file; `sent` is told how many bytes have gone.
+    /// Sends a file with a service; `sent` is told how many bytes have gone. What is wrong with the
+    /// service is told under the file's `name`.
     pub(crate) fn upload<T: DeserializeOwned>(
         &self,
         path: &str,
+        name: &Path,
         file: std::fs::File,
         mut sent: impl FnMut(u64) + Send + 'static,
     ) -> Result<T> {
@@ -126,7 +129,16 @@ impl Client {
         });
         let body = StreamBody::new(frames).boxed_unsync();
         let kind = Some("application/octet-stream");
-        self.call(Method::POST, path, body, kind)
+        self.runtime.block_on(async {
+            let answer = self.answer(Method::POST, path, body, kind).await?;
+            let answer = accepted(answer, |problem| match problem.code {
+                Code::BadService => {
+                    Failure::failed(format!("{}: {}", name.display(), problem.detail))
+                }
+                _ => refused(problem),
+            });
+            decoded(answer.await?).await
+        })
     }
 
     /// Hands the answer's bytes on as they come.
@@ -178,15 +190,22 @@ impl Client {
         body: Body,
         kind: Option<&str>,
     ) -> Result<T> {
-        self.runtime.block_on(async {
-            let answer = self.exchange(method, path, body, kind).await?;
-            let empty = answer.status() == StatusCode::NO_CONTENT;
-            let bytes = whole(answer).await?;
-            decode(if empty { b"null" } else { &bytes })
-        })
+        self.runtime
+            .block_on(async { decoded(self.exchange(method, path, body, kind).await?).await })
     }
 
+    /// An answer that is no refusal.
     async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+        kind: Option<&str>,
+    ) -> Result<Response<Incoming>> {
+        accepted(self.answer(method, path, body, kind).await?, refused).await
+    }
+
+    async fn answer(
         &self,
         method: Method,
         path: &str,
@@ -208,27 +227,34 @@ impl Client {
         };
         let request = request.header(HOST, host).body(body);
         let request = request.map_err(Failure::internal)?;
-        let answer = match &self.address {
+        match &self.address {
             Address::Socket(path) => {
                 let stream = UnixStream::connect(path).await;
                 let stream = stream.map_err(|error| absent(path.display(), &error))?;
-                exchange(stream, request).await?
+                exchange(stream, request).await
             }
             Address::Tcp(authority) => {
                 let stream = TcpStream::connect(authority).await;
-                exchange(stream.map_err(|error| absent(authority, &error))?, request).await?
+                exchange(stream.map_err(|error| absent(authority, &error))?, request).await
             }
-        };
-        if answer.status().is_success() {
-            return Ok(answer);
         }
-        let status = answer.status();
-        let bytes = whole(answer).await?;
-        Err(match serde_json::from_slice::<Problem>(&bytes) {
-            Ok(problem) => refused(&problem),
-            Err(_) => Failure::failed(format!("the node answers {status}")),
-        })
     }
+}
+
+/// An answer, if it is no refusal.
+async fn accepted(
+    answer: Response<Incoming>,
+    refused: impl FnOnce(&Problem) -> Failure,
+) -> Result<Response<Incoming>> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    let bytes = whole(answer).await?;
+    Err(match serde_json::from_slice::<Problem>(&bytes) {
+        Ok(problem) => refused(&problem),
+        Err(_) => Failure::failed(format!("the node answers {status}")),
+    })
 }
 
 /// One request on a connection of its own.
@@ -252,6 +278,13 @@ async fn whole(answer: Response<Incoming>) -> Result<Bytes> {
     Ok(collected
         .map_err(|error| Failure::failed(format!("the node's answer breaks off: {error}")))?
         .to_bytes())
+}
+
+/// What an answer says.
+async fn decoded<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T> {
+    let empty = answer.status() == StatusCode::NO_CONTENT;
+    let bytes = whole(answer).await?;
+    decode(if empty { b"null" } else { &bytes })
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {

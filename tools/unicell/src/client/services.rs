@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anstream::println;
 use hyper::Method;
@@ -13,6 +13,7 @@ use unicell_gateway_api::service::{Collected, Imported, Service, Tag};
 use super::http::Client;
 use super::{Format, show};
 use crate::failure::{Failure, Result};
+use crate::inspect;
 
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  unicell services")]
@@ -72,16 +73,15 @@ pub(crate) struct ImportArguments {
 /// `unicell import`.
 pub(super) fn import(client: &Client, arguments: &ImportArguments) -> Result<()> {
     let path = &arguments.file;
-    let open = |path: &Path| Ok((File::open(path)?, path.metadata()?.len()));
-    let (file, len) = open(path)
-        .map_err(|error: std::io::Error| Failure::failed(format!("{}: {error}", path.display())))?;
+    let (file, len) = inspect::open(path)?;
     let bar = progress(len);
     let shown = bar.clone();
     let to = match &arguments.expect {
         Some(id) => format!("/services?id={id}"),
         None => "/services".to_owned(),
     };
-    let imported: Imported = client.upload(&to, file, move |sent| shown.set_position(sent))?;
+    let imported: Imported =
+        client.upload(&to, path, file, move |sent| shown.set_position(sent))?;
     bar.finish_and_clear();
     if let Some(tag) = &arguments.tag {
         give_tag(client, &imported.id.to_string(), tag)?;
