@@ -15,11 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use unicell_database::Meaning;
 use unicell_gateway_api::id::{Incarnation, InstanceId, ServiceId};
 use unicell_gateway_api::instance::Owner;
 use unicell_gateway_api::network::NetworkPolicy;
@@ -63,23 +62,7 @@ pub enum RecordError {
     Closed,
 }
 
-macro_rules! from_redb {
-    ($($error:ident),*) => {$(
-        impl From<redb::$error> for RecordError {
-            fn from(error: redb::$error) -> Self {
-                Self::Database(Box::new(error.into()))
-            }
-        }
-    )*};
-}
-
-from_redb!(
-    DatabaseError,
-    TransactionError,
-    TableError,
-    StorageError,
-    CommitError
-);
+unicell_database::from_redb!(RecordError::Database);
 
 /// An instance, as the record knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +115,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens the record, or begins one. Only one process can have it open.
+    /// Opens the record, or begins one, and compares all of it with its checksums. Only one process
+    /// can have it open.
     ///
     /// # Errors
     ///
@@ -143,10 +127,27 @@ impl Record {
     ///
     /// At some damage: the database does. [`Record::examine`] finds out whether.
     pub fn open(path: &Path) -> Result<(Self, LastLife), RecordError> {
+        Self::live(path, whole_database)
+    }
+
+    /// As [`Record::open`], of a record that [`Record::examine`] has just found whole: it is not
+    /// compared again.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Record::open`].
+    pub fn open_examined(path: &Path) -> Result<(Self, LastLife), RecordError> {
+        Self::live(path, database)
+    }
+
+    fn live(
+        path: &Path,
+        open: fn(&Path) -> Result<Database, RecordError>,
+    ) -> Result<(Self, LastLife), RecordError> {
         if !path.exists() {
             begin(path)?;
         }
-        let database = database(path)?;
+        let database = open(path)?;
         let last = begin_life(&database)?;
         let (changes, receiver) = mpsc::channel();
         let writer = std::thread::Builder::new()
@@ -168,7 +169,7 @@ impl Record {
     /// As of [`Record::open`].
     pub fn examine(path: &Path) -> Result<(), RecordError> {
         if path.exists() {
-            database(path)?;
+            whole_database(path)?;
         }
         Ok(())
     }
@@ -235,29 +236,32 @@ fn begin(path: &Path) -> Result<(), RecordError> {
     Ok(fs::rename(&fresh, path)?)
 }
 
-/// The database in a file, all of which is as it was written.
+/// What it means that the database cannot be used.
+fn explain(error: DatabaseError, path: &Path) -> RecordError {
+    match Meaning::of(&error) {
+        Meaning::Busy => RecordError::Busy(path.to_owned()),
+        Meaning::Damaged => RecordError::Damaged(path.to_owned()),
+        Meaning::Other => error.into(),
+    }
+}
+
+/// The database in a file. After an orderly end it believes what it finds there.
 fn database(path: &Path) -> Result<Database, RecordError> {
-    let damaged = || RecordError::Damaged(path.to_owned());
-    let explain = |error: DatabaseError| match error {
-        DatabaseError::DatabaseAlreadyOpen => RecordError::Busy(path.to_owned()),
-        DatabaseError::Storage(StorageError::Corrupted(_)) => damaged(),
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() == io::ErrorKind::InvalidData =>
-        {
-            damaged()
-        }
-        other => other.into(),
-    };
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     if file.metadata()?.len() == 0 {
-        return Err(damaged());
+        return Err(RecordError::Damaged(path.to_owned()));
     }
-    let mut database = Database::builder().create_file(file).map_err(explain)?;
-    // After an orderly end the database believes what it finds.
-    if database.check_integrity().map_err(explain)? {
-        Ok(database)
-    } else {
-        Err(damaged())
+    let opened = Database::builder().create_file(file);
+    opened.map_err(|error| explain(error, path))
+}
+
+/// The database in a file, all of which is as it was written.
+fn whole_database(path: &Path) -> Result<Database, RecordError> {
+    let mut database = database(path)?;
+    match unicell_database::is_whole(&mut database) {
+        Ok(true) => Ok(database),
+        Ok(false) => Err(RecordError::Damaged(path.to_owned())),
+        Err(error) => Err(explain(error, path)),
     }
 }
 

@@ -102,21 +102,4 @@ pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
     move |source| StoreError::Io { path, source }
 }
 
-/// The errors of the database come in a type for each of its calls.
-macro_rules! from_database {
-    ($($type:ty),*) => {
-        $(impl From<$type> for StoreError {
-            fn from(error: $type) -> Self {
-                Self::Index(Box::new(error.into()))
-            }
-        })*
-    };
-}
-
-from_database!(
-    redb::DatabaseError,
-    redb::TransactionError,
-    redb::TableError,
-    redb::StorageError,
-    redb::CommitError
-);
+unicell_database::from_redb!(StoreError::Index);

@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use redb::{
-    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError,
-    TableDefinition, WriteTransaction,
+    Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
+use unicell_database::Meaning;
 use unicell_service::spec::ServiceId;
 
 use crate::error::{Result, StoreError};
@@ -95,17 +95,10 @@ impl Index {
             // Opening it writes, too.
             seal.take_off()?;
         }
-        let database = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::Busy(root.to_owned()),
-            DatabaseError::Storage(StorageError::Corrupted(_)) => {
-                StoreError::BadIndex(root.to_owned())
-            }
-            DatabaseError::Storage(StorageError::Io(error))
-                if error.kind() == io::ErrorKind::InvalidData =>
-            {
-                StoreError::BadIndex(root.to_owned())
-            }
-            other => other.into(),
+        let database = Database::create(path).map_err(|error| match Meaning::of(&error) {
+            Meaning::Busy => StoreError::Busy(root.to_owned()),
+            Meaning::Damaged => StoreError::BadIndex(root.to_owned()),
+            Meaning::Other => error.into(),
         })?;
         let index = Self {
             database: RwLock::new(database),
@@ -143,7 +136,8 @@ impl Index {
             .database
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        self.sealing.without(|| Ok(database.check_integrity()?))
+        self.sealing
+            .without(|| Ok(unicell_database::is_whole(&mut database)?))
     }
 
     pub(crate) fn service(&self, id: ServiceId) -> Result<Option<Record>> {

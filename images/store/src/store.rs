@@ -45,9 +45,21 @@ fn sound_index(root: &Path, path: &Path) -> Result<Index> {
 }
 
 impl Store {
-    /// Opens the store in a directory, and makes it if there is none. What an
-    /// earlier process left half done is swept away.
+    /// Opens the store in a directory, and makes it if there is none. All of
+    /// its index is compared with its checksums. What an earlier process left
+    /// half done is swept away.
     pub fn open(root: &Path) -> Result<Self> {
+        Self::with(root, sound_index)
+    }
+
+    /// As [`Store::open`], of a store whose index [`Store::examine`] has just
+    /// found whole: it is compared with its seal, and not again with its
+    /// checksums.
+    pub fn open_examined(root: &Path) -> Result<Self> {
+        Self::with(root, Index::open)
+    }
+
+    fn with(root: &Path, open: fn(&Path, &Path) -> Result<Index>) -> Result<Self> {
         let disk = Disk::open(root)?;
         let fresh = !disk.index().exists();
         if fresh && !is_empty(&disk.services())? {
@@ -55,7 +67,7 @@ impl Store {
         }
         // The database panics at some damage, and an index that forgot something
         // would have it swept away.
-        let opened = std::panic::catch_unwind(|| sound_index(root, &disk.index()));
+        let opened = std::panic::catch_unwind(|| open(root, &disk.index()));
         let index = opened.unwrap_or_else(|_| Err(StoreError::BadIndex(root.to_owned())))?;
         let store = Self(Arc::new(Inner {
             disk,

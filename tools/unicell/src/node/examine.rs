@@ -1,14 +1,16 @@
 //! Looking at the node's databases before they are used.
 //!
 //! The database panics at some damage, and a node is built to abort at a panic. So a process of its
-//! own opens each database first and has it compare all that it holds with its checksums: what that
-//! process dies of is told as what it is, and the node opens what was found whole.
+//! own opens each database first and has it compare all that it holds with its checksums. What is
+//! wrong, or what that process dies of, is told as what it is; the node opens what was found whole,
+//! and does not look again.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
+use serde::{Deserialize, Serialize};
 use unicell_gateway::record::{Record, RecordError};
 use unicell_store::{Store, StoreError};
 
@@ -27,7 +29,8 @@ pub(super) fn store(state: &Path) -> PathBuf {
 /// How the process ends that panics and is not built to abort.
 const PANICKED: i32 = 101;
 
-/// Has the databases of a state looked at.
+/// Has the databases of a state looked at. What is well when this returns may be opened without
+/// another look.
 pub(super) fn examine(state: &Path) -> Result<()> {
     let mut look = Command::new("/proc/self/exe");
     look.args(["node", "--examine", "--state"]).arg(state);
@@ -37,12 +40,14 @@ pub(super) fn examine(state: &Path) -> Result<()> {
     if looked.status.success() {
         return Ok(());
     }
-    let at = String::from_utf8_lossy(&looked.stdout);
-    match at.lines().last() {
-        Some("record") if is_panic(looked.status) => {
+    let said = String::from_utf8_lossy(&looked.stdout);
+    let last = said.lines().last().unwrap_or_default();
+    match serde_json::from_str(last) {
+        Ok(At::Wrong(failure)) => Err(failure),
+        Ok(At::Record) if is_panic(looked.status) => {
             Err(explain_record(&RecordError::Damaged(record(state)), state))
         }
-        Some("store") if is_panic(looked.status) => {
+        Ok(At::Store) if is_panic(looked.status) => {
             Err(explain_store(&StoreError::BadIndex(store(state))))
         }
         _ => Err(Failure::internal(format!(
@@ -51,6 +56,15 @@ pub(super) fn examine(state: &Path) -> Result<()> {
             looked.status
         ))),
     }
+}
+
+/// What that process says, a line of JSON each: at what it begins to look, so that it is known of
+/// what it died, and what it found wrong.
+#[derive(Serialize, Deserialize)]
+enum At {
+    Record,
+    Store,
+    Wrong(Failure),
 }
 
 fn is_panic(status: ExitStatus) -> bool {
@@ -65,12 +79,25 @@ pub(super) fn look(state: &Path) -> ExitCode {
         maximum: Some(0),
     };
     let _ = setrlimit(Resource::Core, none);
-    // An error is found, and told, by whoever opens them in earnest.
-    println!("record");
-    let _ = Record::examine(&record(state));
-    println!("store");
-    let _ = Store::examine(&store(state));
-    ExitCode::SUCCESS
+    match found(state) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tell(&At::Wrong(failure));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn found(state: &Path) -> Result<()> {
+    tell(&At::Record);
+    Record::examine(&record(state)).map_err(|error| explain_record(&error, state))?;
+    tell(&At::Store);
+    Store::examine(&store(state)).map_err(|error| explain_store(&error))
+}
+
+fn tell(at: &At) {
+    // It is made of texts alone.
+    println!("{}", serde_json::to_string(at).unwrap_or_default());
 }
 
 /// What is wrong with the record, and what to do.

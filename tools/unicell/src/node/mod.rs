@@ -166,13 +166,13 @@ fn own_directory(path: &Path) -> Result<()> {
 
 fn gateway(state: &Path, file: &File, nursery: Arc<Nursery>) -> Result<Gateway> {
     examine::examine(state)?;
-    let (record, last) = Record::open(&examine::record(state))
+    let (record, last) = Record::open_examined(&examine::record(state))
         .map_err(|error| examine::explain_record(&error, state))?;
     for remnant in &last.remnants {
         remains::remove(&remnant.traces);
     }
-    let store =
-        Store::open(&examine::store(state)).map_err(|error| examine::explain_store(&error))?;
+    let store = Store::open_examined(&examine::store(state))
+        .map_err(|error| examine::explain_store(&error))?;
     let capacity = file.capacity(state)?;
     let evidence = file.evidence(&capacity)?;
     let mut config = Config::new(capacity);
