@@ -35,9 +35,7 @@ pub const PTMX: Device = Device { major: 5, minor: 2 };
 /// ENXIO if there is none of that number (or, for `/dev/tty`, no controlling terminal), ENOSPC.
 pub fn open(device: Device, flags: u32) -> Result<Arc<dyn File>> {
     Ok(match device {
-        NULL => Arc::new(Null),
-        ZERO => Arc::new(Zero),
-        FULL => Arc::new(Full),
+        NULL | ZERO | FULL => Arc::new(Simple(device)),
         RANDOM | URANDOM => Arc::new(Random),
         TTY => return tty::open_current(),
         CONSOLE => return tty::console::open_device(),
@@ -60,37 +58,11 @@ fn swallow(source: &mut Source<'_>) -> Result<usize> {
     Ok(len)
 }
 
-struct Null;
+/// `/dev/null`, `/dev/zero` or `/dev/full`: of the first nothing is read, of the others zeros; the
+/// last takes nothing, and the second can be mapped.
+struct Simple(Device);
 
-impl File for Null {
-    fn stat(&self) -> Stat {
-        stat()
-    }
-
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn keeps_position(&self) -> bool {
-        false
-    }
-
-    fn read(&self, _: u64, _: &mut Sink<'_>) -> Result<usize> {
-        Ok(0)
-    }
-
-    fn write(&self, _: u64, source: &mut Source<'_>) -> Result<usize> {
-        swallow(source)
-    }
-
-    fn is_pollable(&self) -> bool {
-        false
-    }
-}
-
-struct Zero;
-
-impl File for Zero {
+impl File for Simple {
     fn stat(&self) -> Stat {
         stat()
     }
@@ -104,11 +76,17 @@ impl File for Zero {
     }
 
     fn read(&self, _: u64, sink: &mut Sink<'_>) -> Result<usize> {
-        sink.zero(sink.remaining())
+        match self.0 {
+            NULL => Ok(0),
+            _ => sink.zero(sink.remaining()),
+        }
     }
 
     fn write(&self, _: u64, source: &mut Source<'_>) -> Result<usize> {
-        swallow(source)
+        match self.0 {
+            FULL => Err(Errno::ENOSPC),
+            _ => swallow(source),
+        }
     }
 
     fn page(&self, _: u64, _: bool) -> Result<Page> {
@@ -116,35 +94,7 @@ impl File for Zero {
     }
 
     fn is_mappable(&self) -> bool {
-        true
-    }
-
-    fn is_pollable(&self) -> bool {
-        false
-    }
-}
-
-struct Full;
-
-impl File for Full {
-    fn stat(&self) -> Stat {
-        stat()
-    }
-
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn keeps_position(&self) -> bool {
-        false
-    }
-
-    fn read(&self, _: u64, sink: &mut Sink<'_>) -> Result<usize> {
-        sink.zero(sink.remaining())
-    }
-
-    fn write(&self, _: u64, _: &mut Source<'_>) -> Result<usize> {
-        Err(Errno::ENOSPC)
+        self.0 == ZERO
     }
 
     fn is_pollable(&self) -> bool {

@@ -29,6 +29,7 @@ pub mod inotify;
 pub mod limit;
 pub mod location;
 pub mod lock;
+mod mapping;
 pub mod memfd;
 pub mod mount;
 pub mod mqueue;

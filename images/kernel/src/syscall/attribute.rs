@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use linux_raw_sys::general as linux;
 
-use super::lookup::{self, HERE, file, find, usable_file, walk};
+use super::lookup::{self, HERE, file, find, find_by_flags, usable_file, walk};
 use super::{Address, Answer, Fd, Path};
 use crate::errno::{Errno, Result};
 use crate::fs::Claim;
@@ -39,12 +39,7 @@ pub fn newfstatat(directory: Fd, path: Path, into: Address, flags: u32) -> Answe
         return Err(Errno::EINVAL);
     }
     let path = lookup::path(path)?;
-    let location = find(
-        directory,
-        &path,
-        flags,
-        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
-    )?;
+    let location = find_by_flags(directory, &path, flags)?;
     user::write(into.0, &location.inode.stat().to_stat())?;
     Ok(0)
 }
@@ -68,12 +63,7 @@ pub fn statx(directory: Fd, path: Path, flags: u32, mask: u32, into: Address) ->
     } else {
         lookup::path(path)?
     };
-    let location = find(
-        directory,
-        &path,
-        flags,
-        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
-    )?;
+    let location = find_by_flags(directory, &path, flags)?;
     let mut told = location.inode.stat().to_statx();
     told.stx_attributes_mask = u64::from(linux::STATX_ATTR_MOUNT_ROOT);
     if mount::is_root(&location.inode) {
@@ -90,12 +80,7 @@ pub fn faccessat2(directory: Fd, path: Path, mode: u32, flags: u32) -> Answer {
         return Err(Errno::EINVAL);
     }
     let path = lookup::path(path)?;
-    let location = find(
-        directory,
-        &path,
-        flags,
-        flags & linux::AT_SYMLINK_NOFOLLOW == 0,
-    )?;
+    let location = find_by_flags(directory, &path, flags)?;
     let mut who = task::process().credentials();
     if flags & linux::AT_EACCESS == 0 {
         who.use_real();
@@ -126,8 +111,7 @@ fn named(directory: Fd, path: Path, flags: u32) -> Result<Location> {
     if flags & !(linux::AT_SYMLINK_NOFOLLOW | linux::AT_EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let follow = flags & linux::AT_SYMLINK_NOFOLLOW == 0;
-    find(directory, &lookup::path(path)?, flags, follow)
+    find_by_flags(directory, &lookup::path(path)?, flags)
 }
 
 fn change_mode(location: &Location, mode: u32) -> Answer {

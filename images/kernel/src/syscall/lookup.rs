@@ -88,3 +88,9 @@ pub(super) fn find(directory: Fd, path: &[u8], flags: u32, follow: bool) -> Resu
     }
     Ok(anonymous::location(&file(directory)?))
 }
+
+/// As [`find`], with AT_SYMLINK_NOFOLLOW among the flags.
+pub(super) fn find_by_flags(directory: Fd, path: &[u8], flags: u32) -> Result<Location> {
+    let follow = flags & linux::AT_SYMLINK_NOFOLLOW == 0;
+    find(directory, path, flags, follow)
+}
