@@ -10,7 +10,12 @@ use crate::{client, key, node, reproduce};
 
 /// Runs boxes of ordinary Linux files in micro-VMs.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, propagate_version = true)]
+#[command(
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = TOP_HELP
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) which: client::Which,
@@ -48,6 +53,14 @@ pub(crate) enum Command {
     },
 }
 
+const TOP_HELP: &str = "\
+Example:
+  unicell run box --entrypoint /my-program
+
+Exit codes: 0; 1 what was asked for could not be done; 2 a wrong command line; 200 the host or
+unicell itself failed. `run`, `verify`, `replay` and `doctor` have more: see their help, and
+docs/exit-codes.md.";
+
 const RUN_HELP: &str = "\
 A directory is run as it is: put your program and everything it needs into it, as it
 would lie in the root of a Linux system, and name the program with --entrypoint or in
@@ -73,8 +86,8 @@ Examples:
   unicell pack box --entrypoint /my-program -o hello.cell
   unicell run hello.cell -- first-argument
 
-Exit codes: the program's own; 128 + N if signal N killed it; 2 for a wrong command
-line; 200 to 212 if it could not be run to its end (see docs/exit-codes.md).";
+Exit codes: the program's own; 128 + N if signal N killed it; 1 if what was asked for
+could not be done; 2 for a wrong command line; 200 to 212 if it could not be run to its end (see docs/exit-codes.md).";
 
 /// What to run and how, over what the box says.
 #[derive(Args)]
@@ -226,6 +239,11 @@ pub(crate) struct ConvertArguments {
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Example:
+  unicell doctor
+
+Exit codes: 0 if boxes can run here; 201 if not.")]
 pub(crate) struct DoctorArguments {
     /// Print JSON
     #[arg(long)]

@@ -32,7 +32,11 @@ impl Which {
 #[derive(Args)]
 #[command(after_help = "\
 The key is the node: its public half is the node's id, and it signs receipts. It is a file of its
-owner's alone (mode 0600), in the PEM form that `openssl pkey` reads too.")]
+owner's alone (mode 0600), in the PEM form that `openssl pkey` reads too.
+
+Examples:
+  unicell key create
+  unicell key backup node.key.copy")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     which: Which,

@@ -57,10 +57,13 @@ pub(crate) enum Command {
     /// Remove what nothing refers to
     Gc(services::CollectArguments),
     /// See and set which networks instances may reach
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  unicell network allow chat")]
     Network(networks::Command),
     /// Make, narrow and revoke tokens
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  unicell token create alice --expires 24h > alice.token"
+    )]
     Token(tokens::Command),
 }
 

@@ -59,8 +59,12 @@ pub(crate) struct VerifyArguments {
 
 #[derive(Args)]
 #[command(after_help = "\
-The program is run again with the input of the transcript; what it prints is shown. With exit code
-213 if it went another way.")]
+The program is run again with the input of the transcript; what it prints is shown.
+
+Example:
+  unicell replay r.json --trace
+
+Exit codes: the program's own; 213 if it went another way; 214 and 215 as of `unicell verify`.")]
 pub(crate) struct ReplayArguments {
     #[command(flatten)]
     which: Which,
