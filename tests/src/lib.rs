@@ -4,10 +4,10 @@
 //!
 //! Not for unit tests: those live beside the code they test and need no KVM.
 //!
-//! How it fits: the tests themselves are the targets `vm`, `vm_leaks` and
-//! `vm_streams` (the folders of those names), binaries that the runner (`src/bin/run-tests`)
-//! takes to each host. Nothing in them is mocked: programs come from Debian packages or are compiled from
-//! `programs/`, and the `unicell` binary is driven as a user would drive it.
+//! How it fits: the tests themselves are the targets `vm*` (the folders of those
+//! names), binaries that the runner (`src/bin/run-tests`) takes to each host.
+//! Nothing in them is mocked: programs come from Debian packages or are compiled
+//! from `programs/`, and the `unicell` binary is driven as a user would drive it.
 //!
 //! Invariants:
 //! - Nothing is built, fetched or written outside a temporary directory while

@@ -1,8 +1,11 @@
-//! The box of a service: from a directory or a root filesystem tar to one
-//! package file, and back to what a virtual machine needs of it.
+//! What a service is, and its box: from a directory, a tar or a container's
+//! image to one package file, and back to what a virtual machine needs of it.
 //!
 //! # For
 //!
+//! - [`spec`]: the model of a service, and its id;
+//! - [`encoding`]: a service as proto3, JSON, or JSON in a zip;
+//! - [`wire`]: the canonical form, written and read;
 //! - [`tree`]: the file tree of a box, from a directory or a tar;
 //! - [`manifest`]: what is to be run in it (`service.toml`);
 //! - [`erofs`]: the tree as an EROFS image;
