@@ -2,6 +2,7 @@
 
 use unicell_tests::boxes::tree;
 use unicell_tests::daemon::Node;
+use unicell_tests::hosts::scale;
 
 const HELLO: &str = "entrypoint = \"/bin/hello\"\n";
 /// Says that it is there, and then sleeps for longer than any test.
@@ -95,6 +96,22 @@ fn a_node_that_ends_stops_what_it_runs() {
     assert_eq!(node.end(), Some(0));
     for process in processes {
         assert!(!is_running(process));
+    }
+}
+
+#[test]
+fn a_node_that_ends_leaves_none_that_it_was_just_making() {
+    for _ in 0..scale(5, 2) {
+        // It makes them one after the other, once it is there.
+        let node = Node::start_with("[jail]\nwaiting = 50\n");
+        let mut processes = Vec::new();
+        while processes.len() < 3 {
+            processes = children(node.pid());
+        }
+        assert_eq!(node.end(), Some(0));
+        for process in processes {
+            assert!(!is_running(process));
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Nursery {
     groups: Result<Groups, String>,
     waiting: Mutex<VecDeque<Ward>>,
     wanted: Notify,
+    /// Held while some are made to wait.
+    making: tokio::sync::Mutex<()>,
     /// The layers that the first was in: what held once holds for all.
     jail: OnceLock<Report>,
 }
@@ -110,6 +112,7 @@ impl Nursery {
             groups: Groups::find(),
             waiting: Mutex::default(),
             wanted: Notify::new(),
+            making: tokio::sync::Mutex::default(),
             jail: OnceLock::new(),
         })
     }
@@ -129,9 +132,10 @@ impl Nursery {
         Ok(())
     }
 
-    /// Ends those that wait. No more are made.
+    /// Ends those that wait, and one that is just being made. No more are made.
     pub(super) async fn close(&self) {
         self.enough.store(0, Ordering::Relaxed);
+        let _making = self.making.lock().await;
         let waiting = std::mem::take(&mut *self.waiting.lock());
         for ward in waiting {
             ward.dismiss().await;
@@ -210,6 +214,7 @@ impl Nursery {
 /// Keeps as many waiting as should be, for as long as there is a node.
 async fn keep(nursery: std::sync::Weak<Nursery>) {
     while let Some(nursery) = nursery.upgrade() {
+        let making = nursery.making.lock().await;
         while nursery.is_short() {
             match nursery.make(Made::AheadOfNeed).await {
                 Ok(ward) => nursery.waiting.lock().push_back(ward),
@@ -220,6 +225,7 @@ async fn keep(nursery: std::sync::Weak<Nursery>) {
                 }
             }
         }
+        drop(making);
         nursery.wanted.notified().await;
     }
 }
