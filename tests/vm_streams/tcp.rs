@@ -234,7 +234,10 @@ fn a_thousand_connections_at_once() {
     for (ours, _) in granted.iter().rev() {
         let mut ours = UnixStream::from(ours.try_clone().unwrap());
         let mut word = [0; 4];
-        ours.read_exact(&mut word).unwrap();
+        if let Err(error) = ours.read_exact(&mut word) {
+            let (outcome, printed, _) = guest.finish();
+            panic!("{error}: {outcome}\n{printed}");
+        }
         ours.write_all(&word).unwrap();
     }
     assert_eq!(guest.succeeds(), format!("done {count}\n"));
