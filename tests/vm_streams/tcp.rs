@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use unicell_tests::hosts::scale;
-use unicell_tests::node::Instance;
+use unicell_tests::node::{Instance, pair};
 use unicell_vmm::link::{Closed, Command, Message, Transport};
 
 use crate::program;
@@ -278,13 +279,15 @@ fn a_shut_down_socket_alone_ends_the_connection() {
 
 #[test]
 fn a_program_that_closes_hard_breaks_the_connection_for_the_node() {
-    // It ends with unread data.
+    // It ends with unread data: more than its two reads take lies there before it has the stream.
     let mut guest = program(&["broken", "10.1.0.1", "7"]);
     let open = guest.wish();
-    let (ours, _duplicate) = guest.grant(&open);
+    let (ours, theirs) = pair(open.transport);
+    set_socket_send_buffer_size(&ours, 1 << 20).unwrap();
     let mut ours = stream(ours);
-    // More than its two reads take; it may be gone before all of that is written.
-    let _ = ours.write_all(&[0; 300_000]);
+    ours.write_all(&[0; 300_000]).unwrap();
+    let (stream, socket) = (open.stream, theirs.as_fd());
+    guest.say(&Command::Opened { stream, socket });
     let (_, printed, before) = guest.finish();
     assert!(printed.starts_with("connect: 0\nread: "), "{printed}");
     // Reset, or aborted by the end of the instance if what is unread had not come yet.
