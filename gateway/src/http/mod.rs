@@ -77,10 +77,12 @@ pub async fn serve(
     let router = document::router().with_state(gateway.clone());
     let router = router.layer(middleware::from_fn_with_state(gateway.clone(), in_time));
     let router = router.layer(middleware::from_fn_with_state(gateway.clone(), told));
+    let rest = line.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(door);
         request.extensions_mut().insert(line.clone());
-        router.clone().oneshot(request.map(axum::body::Body::new))
+        let request = request.map(|body| axum::body::Body::new(line.body(body)));
+        router.clone().oneshot(request)
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -91,6 +93,7 @@ pub async fn serve(
     if let Err(error) = connection.await {
         tracing::debug!(?door, %error, "a connection ended");
     }
+    rest.drain(gateway.config().api.head).await;
 }
 
 /// Serves the operator on a Unix socket, until `until`. Who can open the socket
