@@ -14,6 +14,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use unicell_guest_abi::message::{DATA_MAX, FIRST_INCOMING, kind};
@@ -266,7 +267,7 @@ impl Stream {
                 let sent = if len == 0 && source.remaining() > 0 {
                     Err(Errno::EAGAIN)
                 } else {
-                    self.send_one(streams, source, len)
+                    self.send_one(streams, source, len.min(1)..=len)
                 };
                 let done = source.done() - start;
                 match sent {
@@ -279,12 +280,16 @@ impl Stream {
         })
     }
 
-    /// Sends `len` bytes in one message.
-    fn send_one(&self, streams: &mut Streams, source: &mut Source<'_>, len: usize) -> Result<()> {
+    /// Sends as many bytes of `lens` as there is room for, in one message.
+    fn send_one(
+        &self,
+        streams: &mut Streams,
+        source: &mut Source<'_>,
+        lens: RangeInclusive<usize>,
+    ) -> Result<()> {
         let Streams { tx, open, .. } = streams;
-        if !tx.has_room(|| open.get(&self.id).cloned()) {
-            return Err(Errno::EAGAIN);
-        }
+        let room = tx.room(self.id, lens, || open.get(&self.id).cloned());
+        let len = room.ok_or(Errno::EAGAIN)?;
         let mut buffer = Buffer::new(HEADER + len)?;
         let start = source.done();
         let read = source.read(&mut buffer.bytes_mut()[HEADER..]);
@@ -309,7 +314,18 @@ impl Stream {
         if datagram.len() > self.credit() {
             return Err(Errno::EAGAIN);
         }
-        with(|streams| self.send_one(streams, &mut Source::kernel(datagram), datagram.len()))
+        let len = datagram.len();
+        with(|streams| self.send_one(streams, &mut Source::kernel(datagram), len..=len))
+    }
+
+    /// Whether bytes could be sent. If not, [`Receiver::credit`] tells when they can.
+    pub fn is_writable(&self) -> bool {
+        let has_room = |streams: &mut Streams| {
+            let Streams { tx, open, .. } = streams;
+            let room = tx.room(self.id, 1..=1, || open.get(&self.id).cloned());
+            room.map(|_| ()).ok_or(Errno::EAGAIN)
+        };
+        self.credit() > 0 && with(has_room).is_ok()
     }
 
     /// The program has taken bytes that came: lets more come, once that is worth a message.

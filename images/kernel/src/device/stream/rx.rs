@@ -1,5 +1,6 @@
 //! Messages of the device: into buffers that it was given, and from there to whom they concern.
 
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -148,9 +149,9 @@ pub(in crate::device) fn poll() -> bool {
             streams.tx.tell_device();
             starved
         }
-        None => Vec::new(),
+        None => BTreeMap::new(),
     };
-    for receiver in starved {
+    for receiver in starved.into_values() {
         receiver.credit(0);
     }
     came

@@ -1,22 +1,25 @@
 //! Messages for the device, until it has read them.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use unicell_guest_abi::device::TX;
+use unicell_guest_abi::message::kind;
 use unicell_guest_abi::platform::NEVER;
 
-use super::message::{HEADER, Words, write_words};
+use super::message::{HEADER, Words, words, write_words};
 use super::{Receiver, platform};
 use crate::device::buffer::Buffer;
 use crate::device::ring::{Ring, SLOTS};
 use crate::errno::Result;
 use crate::reproducible;
 
-/// Messages with data that may wait for a slot, so that a few small ones on each of many streams
-/// find room.
+/// Messages with data that may wait for a slot, from whatever streams.
 const WAITING_MAX: usize = 128;
+/// Bytes that a stream of which none wait may add to more than that: what was writable takes
+/// something, however many others are.
+const FIRST: usize = 4096;
 const _: () = assert!(SLOTS == 32);
 
 /// The sending side of all streams.
@@ -28,8 +31,8 @@ pub(super) struct Tx {
     untold: u16,
     /// Messages that wait for a slot.
     waiting: VecDeque<Buffer>,
-    /// Those that wait for a slot.
-    starved: Vec<Arc<dyn Receiver>>,
+    /// Those that wait for room, by their streams.
+    starved: BTreeMap<u32, Arc<dyn Receiver>>,
 }
 
 impl Tx {
@@ -39,21 +42,30 @@ impl Tx {
             sending: [const { None }; SLOTS as usize],
             untold: 0,
             waiting: VecDeque::new(),
-            starved: Vec::new(),
+            starved: BTreeMap::new(),
         }
     }
 
-    /// Whether one more message with data has room. If not, `receiver` is told when it has.
-    pub(super) fn has_room(
+    /// How many bytes of `lens` one more message with data of a stream may have. With room for not
+    /// even the fewest that is none, and `receiver` is told when there is.
+    pub(super) fn room(
         &mut self,
+        stream: u32,
+        lens: RangeInclusive<usize>,
         receiver: impl FnOnce() -> Option<Arc<dyn Receiver>>,
-    ) -> bool {
+    ) -> Option<usize> {
+        let (least, most) = lens.into_inner();
         if self.reap() || self.waiting.len() < WAITING_MAX {
-            return true;
+            return Some(most);
         }
-        self.starved.extend(receiver());
+        if least <= FIRST && !self.waiting.iter().any(|message| is_data(message, stream)) {
+            return Some(most.min(FIRST));
+        }
+        if let Some(receiver) = receiver() {
+            self.starved.insert(stream, receiver);
+        }
         // One may have become free since.
-        self.ring.want_news(true) && self.reap()
+        (self.ring.want_news(true) && self.reap()).then_some(most)
     }
 
     /// Takes back what the device has read, and gives it what waits. Returns whether a slot is free.
@@ -101,7 +113,7 @@ impl Tx {
 
     /// Sends what waits, and tells who waited for a slot if there is one again; else asks to be told
     /// of the next that becomes free.
-    pub(super) fn fed(&mut self) -> Vec<Arc<dyn Receiver>> {
+    pub(super) fn fed(&mut self) -> BTreeMap<u32, Arc<dyn Receiver>> {
         while !self.waiting.is_empty() || !self.starved.is_empty() {
             if self.reap() || self.waiting.len() < WAITING_MAX {
                 let starved = core::mem::take(&mut self.starved);
@@ -113,11 +125,11 @@ impl Tx {
                 }
             }
             if !self.ring.want_news(true) {
-                return Vec::new();
+                return BTreeMap::new();
             }
         }
         self.ring.want_news(false);
-        Vec::new()
+        BTreeMap::new()
     }
 
     /// Sends a message without data of a program: at once, or as soon as there is a slot.
@@ -142,4 +154,13 @@ impl Tx {
             }
         }
     }
+}
+
+/// Whether a message carries bytes of a stream.
+fn is_data(message: &Buffer, stream: u32) -> bool {
+    let header = message.bytes().first_chunk();
+    header.is_some_and(|header| {
+        let [of, kind, ..] = words(header);
+        (of, kind) == (stream, kind::DATA)
+    })
 }

@@ -390,7 +390,7 @@ impl Protocol for End {
         if let Some(peer) = peer.filter(|_| !events.contains(Events::WRITE)) {
             let writable = match peer {
                 Peer::Inside(peer) => self.is_writable(&peer),
-                Peer::Outside(stream) => stream.credit() > 0 && !self.state.lock().starved,
+                Peer::Outside(stream) => !self.state.lock().starved && stream.is_writable(),
             };
             events.set(Events::WRITE, writable);
             self.state.lock().starved |= !writable;
