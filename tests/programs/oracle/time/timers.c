@@ -36,7 +36,7 @@ static void alarms(void) {
     call(alarm, "cancelled", 0);
     call(alarm, "none", 0);
     call(alarm, "a second", 1);
-    pause();
+    wait_signals(1);
     printf("signal %d code %d\n", number, code);
     alarm(1000);
     struct itimerval now;
@@ -76,8 +76,8 @@ static void intervals(void) {
         printf("left %ld %ld, interval %ld\n", old.it_value.tv_sec, old.it_value.tv_usec,
                old.it_interval.tv_usec);
     }
-    call(setitimer, "once", ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 3000}}, NULL);
     count = 0;
+    call(setitimer, "once", ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 3000}}, NULL);
     wait_signals(1);
     call(getitimer, "once, over", ITIMER_REAL, &old);
     printf("left %ld %ld\n", old.it_value.tv_sec, old.it_value.tv_usec);
