@@ -184,6 +184,7 @@ static void datagrams(void) {
     connect(other, (void *)at(INADDR_LOOPBACK, port), sizeof address);
     close(fd);
     call(sendto, "nobody there", other, "x", 1ul, 0, NULL, 0);
+    await(other, POLLERR);
     call(sendto, "told of it", other, "x", 1ul, 0, NULL, 0);
     call(recvfrom, "told of it again", other, text, 1ul, MSG_DONTWAIT, NULL, NULL);
 }
